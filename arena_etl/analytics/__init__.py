@@ -1,0 +1,1 @@
+"""The steps whose work is SQL: merge games, rate, win rates, select."""

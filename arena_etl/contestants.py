@@ -1,0 +1,92 @@
+"""Who fights where: the champion, the candidate of a stage and the rivals."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from arena_etl.config import Config, Contestant, Sampling
+from arena_etl.engines import store
+from arena_etl.errors import ArenaError
+from arena_etl.lake.delta import Lake
+from arena_etl.rounds import WIZARD_ARENA
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A contestant in its part: ``role`` is target (the champion), rival or candidate."""
+
+    contestant: Contestant
+    role: str
+    parent: str | None = None
+
+    @property
+    def contestant_id(self) -> str:
+        return self.contestant.contestant_id
+
+
+def roster(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> list[Entrant]:
+    """The contestants of an arena: the champion and the rivals; on the test set the stage's candidate as well."""
+    entrants = [Entrant(champion(config, lake, round_, stage), "target")]
+    entrants += [Entrant(rival, "rival") for rival in config.rivals]
+    if arena == WIZARD_ARENA and (trained := candidate(config, lake, round_, stage)) is not None:
+        entrants.append(Entrant(trained, "candidate", entrants[0].contestant_id))
+    return entrants
+
+
+def champion(config: Config, lake: Lake, round_: str, stage: str) -> Contestant:
+    """The promoted checkpoint of the target that opens a stage: the last one promoted before it, else the target."""
+    with lake.connect(["promotions", "models"]) as connection:
+        row = connection.execute(
+            """
+            select m.name, m.backend, m.checkpoint, m.revision, m.system_prompt, m.sampling
+            from promotions p join models m on m.contestant_id = p.candidate
+            where p.decision = 'promoted' and m.family = $family
+              and (p.round < $round or (p.round = $round and list_position($stages, p.stage) < list_position($stages, $stage)))
+            order by p.round desc, list_position($stages, p.stage) desc
+            limit 1
+            """,
+            {"family": config.target.name, "round": round_, "stage": stage, "stages": list(config.stages)},
+        ).fetchone()
+    if row is None:
+        return config.target
+    name, backend, checkpoint, revision, system_prompt, sampling = row
+    return Contestant(
+        name=name,
+        backend=backend,
+        checkpoint=checkpoint,
+        revision=revision,
+        system_prompt=system_prompt,
+        sampling=Sampling(**json.loads(sampling)),
+    )
+
+
+def candidate(config: Config, lake: Lake, round_: str, stage: str) -> Contestant | None:
+    """The contestant that the stage trained; None when nothing was selected to train on.
+
+    Raises ArenaError before the stage's training is published.
+    """
+    with lake.connect(["training_runs"]) as connection:
+        row = connection.execute(
+            "select checkpoint from training_runs where round = $round and stage = $stage",
+            {"round": round_, "stage": stage},
+        ).fetchone()
+    if row is None:
+        raise ArenaError(f"round {round_}, stage {stage}: nothing was trained yet. `arena-etl train` comes first.")
+    return trained_contestant(config, round_, stage, row[0]) if row[0] is not None else None
+
+
+def trained_contestant(config: Config, round_: str, stage: str, checkpoint: str) -> Contestant:
+    """The target's definition over the weights that a stage trained."""
+    return Contestant(
+        name=f"{config.target.name}-{round_}-{stage}",
+        checkpoint=checkpoint,
+        system_prompt=config.target.system_prompt,
+        sampling=config.target.sampling,
+    )
+
+
+def model_dir(config: Config, lake: Lake, checkpoint: str, revision: str | None) -> Path:
+    """A local folder with the checkpoint. ``lake:PATH`` lies under the lake's root, so a lake can move."""
+    if checkpoint.startswith("lake:"):
+        checkpoint = lake.storage.uri(checkpoint.removeprefix("lake:"))
+    return store.fetch(checkpoint, revision, Path(config.engine.models_dir), lake.storage.filesystem)

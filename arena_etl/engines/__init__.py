@@ -1,0 +1,1 @@
+"""What answers a conversation: transformers on this machine, or answers that were recorded before."""

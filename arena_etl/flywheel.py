@@ -1,0 +1,71 @@
+"""The order of the steps of a round. ``run_round`` does all of them; the Airflow DAG wires the same steps as tasks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from arena_etl.analytics import battles, ratings, selection
+from arena_etl.battles import generate, registry
+from arena_etl.config import Config
+from arena_etl.instructions import ingest, slices
+from arena_etl.lake.delta import Lake
+from arena_etl.quality.publish import publish
+from arena_etl.rounds import TRAINING, WIZARD_ARENA
+from arena_etl.steps import Step, Summary, perform
+from arena_etl.training import promote, train
+from arena_etl.verdicts import judge
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step("land", "raw_instructions", ingest.land_inputs, ingest.land),
+        Step("prepare", "instructions", ingest.prepare_inputs, ingest.prepare),
+        Step("draw", "slices", slices.inputs, slices.draw),
+        Step("generate", "responses", generate.inputs, generate.generate, generate.units),
+        Step("judge", "verdicts", judge.inputs, judge.judge, judge.units),
+        Step("merge", "battles", battles.inputs, battles.merge),
+        Step("select", "training_sets", selection.inputs, selection.select),
+        Step("train", "training_runs", train.inputs, train.train),
+        Step("register", "models", registry.inputs, registry.register),
+        Step("promote", "promotions", promote.inputs, promote.promote),
+        Step("rate", "ratings", ratings.inputs, ratings.rate),
+        Step("win_rates", "win_rates", ratings.inputs, ratings.win_rates),
+    )
+}
+
+INGEST = ("land", "prepare")
+ARENA = ("generate", "judge", "merge")
+
+
+def stage_plan(round_: str, stage: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The steps of a stage in order: (step name, partition values)."""
+    training, wizard_arena = (round_, stage, TRAINING), (round_, stage, WIZARD_ARENA)
+    return [
+        ("draw", (round_, stage)),
+        *((name, training) for name in ARENA),
+        ("select", (round_, stage)),
+        ("train", (round_, stage)),
+        ("register", (round_, stage)),
+        *((name, wizard_arena) for name in ARENA),
+        ("promote", (round_, stage)),
+    ]
+
+
+def round_plan(config: Config, round_: str) -> list[tuple[str, tuple[str, ...]]]:
+    """All steps of a round in order, before its release."""
+    plan: list[tuple[str, tuple[str, ...]]] = [(name, (s.name,)) for s in config.sources for name in INGEST]
+    for stage in config.stages:
+        plan += stage_plan(round_, stage)
+    return [*plan, ("rate", (round_,)), ("win_rates", (round_,))]
+
+
+def do(config: Config, lake: Lake, name: str, *keys: str) -> Summary:
+    """One step and its audit."""
+    step = STEPS[name]
+    summary = perform(step, config, lake, *keys)
+    return summary | publish(step, config, lake, *keys)
+
+
+def run_round(config: Config, lake: Lake, round_: str, report: Callable[[str, tuple[str, ...], Summary], Any]) -> None:
+    """Every step of the round that is not done yet, in order; ``report`` hears of each."""
+    for name, keys in round_plan(config, round_):
+        report(name, keys, do(config, lake, name, *keys))

@@ -1,0 +1,1 @@
+"""From any source to clean instructions in splits and slices."""

@@ -1,0 +1,221 @@
+"""Delta tables of one lake: read a version, and commit an audited batch exactly once.
+
+A commit carries one application transaction: its id is the key of what it replaces (``battles/2026-01-05/sft/training``)
+and its version is the fingerprint of the inputs. delta-rs refuses two concurrent commits with the same id, so of two
+writers of one partition one wins even when the partition is new; and a task that comes again finds its own fingerprint
+and changes nothing, which also covers a commit whose reply was lost.
+"""
+
+import json
+import random
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from arena_etl.config import Config, digest
+from arena_etl.errors import ArenaError, InputError
+from arena_etl.lake.storage import Storage
+from arena_etl.lake.tables import SCHEMA_VERSION, TABLES, Table
+
+RETENTION = "interval 3650 days"  # old versions stay readable; delta-rs would drop their log entries after 30 days
+MARKER = "arena-lake.json"
+ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class Partition:
+    """What one commit replaces: the rows of ``table`` with these values in its partition columns."""
+
+    table: str
+    values: tuple[str, ...] = ()
+
+    @property
+    def declaration(self) -> Table:
+        return TABLES[self.table]
+
+    @property
+    def key(self) -> str:
+        return "/".join((self.table, *self.values))
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return dict(zip(self.declaration.partition_by, self.values, strict=False))
+
+    @property
+    def predicate(self) -> str:
+        return " and ".join(f"{column} = '{value}'" for column, value in self.columns.items())
+
+
+def fingerprint(inputs: Any) -> int:
+    """A 60-bit number that names the inputs of a step; equal inputs (as JSON) have equal fingerprints."""
+    return int(digest(inputs)[:15], 16)
+
+
+class Lake:
+    """The tables under one root. Handles are opened per call: no state but the place."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    @classmethod
+    def open(cls, config: Config) -> "Lake":
+        """Open the configured lake, creating it when the place is empty.
+
+        Raises InputError for a place that cannot be written and for a lake written by a newer schema.
+        """
+        storage = Storage.of(config)
+        marker = storage.uri(MARKER)
+        if not storage.filesystem.exists(marker):
+            storage.check_writable()
+            storage.filesystem.pipe_file(marker, json.dumps({"schema_version": SCHEMA_VERSION}).encode())
+        found = json.loads(storage.filesystem.cat_file(marker))["schema_version"]
+        if found > SCHEMA_VERSION:
+            raise InputError(
+                f"lake {storage.root}: written by schema version {found}, this program knows {SCHEMA_VERSION}. "
+                "Install a newer arena_etl, or point `root` at another lake."
+            )
+        return cls(storage)
+
+    # Reading
+
+    def table(self, name: str, version: int | None = None) -> DeltaTable | None:
+        """The Delta table at a version (None: newest), or None when nothing was ever committed to it."""
+        try:
+            return DeltaTable(self.storage.uri(name), version=version, storage_options=self.storage.delta_options)
+        except TableNotFoundError:
+            return None
+
+    def heads(self) -> dict[str, int]:
+        """Newest version of every table that exists, except the releases themselves."""
+        tables = ((name, self.table(name)) for name in TABLES if name != "releases")
+        return {name: table.version() for name, table in tables if table is not None}
+
+    def fingerprint(self, partition: Partition) -> int | None:
+        """The fingerprint with which a partition was last committed, or None. 0: it was rolled back."""
+        table = self.table(partition.table)
+        return table.transaction_version(partition.key) if table is not None else None
+
+    def connect(
+        self, tables: Iterable[str] = TABLES, versions: Mapping[str, int] | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """An in-memory DuckDB connection with one view per table.
+
+        ``versions``: the table versions of a release; a table that it does not name is empty. None: newest versions.
+        Views have exactly the declared columns, also over files that were written before a column was added.
+        """
+        connection = duckdb.connect()
+        connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+        if not self.storage.is_local:
+            connection.register_filesystem(self.storage.filesystem)
+        for name in tables:
+            connection.execute(self.view(name, versions))
+            comments = [f'comment on view "{name}" is {_quote(TABLES[name].meaning)}']
+            comments += [f'comment on column "{name}"."{c.name}" is {_quote(c.meaning)}' for c in TABLES[name].columns]
+            connection.execute("; ".join(comments))
+        return connection
+
+    def view(self, name: str, versions: Mapping[str, int] | None = None) -> str:
+        """The CREATE VIEW statement of a table: an explicit list of committed files, never a glob."""
+        known = versions is None or name in versions
+        table = self.table(name, versions[name] if versions else None) if known else None
+        files = sorted(table.file_uris()) if table is not None else []
+        declared = TABLES[name]
+        body = declared.empty_select()
+        if files:
+            listed = ", ".join(_quote(file) for file in files)
+            types = ", ".join(
+                f"'{column}': VARCHAR" for column in declared.partition_by
+            )  # a date-like round stays text
+            hive = f", hive_partitioning=true, hive_types={{{types}}}" if types else ""
+            body += f" union all by name select * from read_parquet([{listed}], union_by_name=true{hive})"
+        columns = ", ".join(f'"{column}"' for column in declared.column_names)
+        return f'create or replace view "{name}" as select {columns} from ({body})'
+
+    # Writing
+
+    def commit(self, partition: Partition, rows: pa.Table, fingerprint: int, metadata: Mapping[str, Any]) -> int:
+        """Publish an audited batch in one Delta commit and return the table's version.
+
+        Replaces the partition, or adds to it where the table is declared ``append``. Zero rows empty the partition. A
+        batch that is already committed under this fingerprint changes nothing.
+
+        Raises ArenaError when another writer published other contents of the same partition in the meantime.
+        """
+        declared = partition.declaration
+        table = self.create(declared)
+        before = table.transaction_version(partition.key)
+        properties = CommitProperties(
+            custom_metadata={"key": partition.key, **{k: str(v) for k, v in metadata.items()}},
+            app_transactions=[Transaction(partition.key, fingerprint)],
+            max_commit_retries=0,
+        )
+        for attempt in range(ATTEMPTS):
+            if table.transaction_version(partition.key) == fingerprint:
+                return table.version()
+            if table.transaction_version(partition.key) != before:
+                break
+            try:
+                batch = rows.cast(declared.arrow_schema())
+                options: dict[str, Any] = {
+                    "commit_properties": properties,
+                    "storage_options": self.storage.delta_options,
+                    "schema_mode": "merge" if len(table.schema().fields) < len(declared.columns) else None,
+                    "writer_properties": WriterProperties(compression="ZSTD"),
+                }
+                if declared.append:
+                    write_deltalake(table, batch, mode="append", **options)
+                else:
+                    write_deltalake(table, batch, mode="overwrite", predicate=partition.predicate, **options)
+                return table.version()
+            except CommitFailedError:  # somebody committed first: look what it was
+                time.sleep(random.uniform(0.02, 0.1) * 2**attempt)
+                table = DeltaTable(self.storage.uri(declared.name), storage_options=self.storage.delta_options)
+            except DeltaError as error:
+                raise ArenaError(f"{partition.key}: the store refused the commit: {error}") from error
+        raise ArenaError(
+            f"{partition.key}: another writer published it at version {table.version()} while this one worked. "
+            "Nothing of this batch was published; run the step again to build on what is there now."
+        )
+
+    def restore(self, name: str, version: int) -> None:
+        """Give a table the contents of an earlier version again, as a new version.
+
+        Keys that were committed since lose their fingerprint first, so that their steps count as not done.
+        """
+        table = self.table(name)
+        earlier = self.table(name, version)
+        if table is None or earlier is None or table.version() == version:
+            return
+        keys = {commit["key"] for commit in table.history(table.version() - version) if "key" in commit}
+        resets = [Transaction(key, earlier.transaction_version(key) or 0) for key in sorted(keys)]
+        write_deltalake(
+            table,
+            TABLES[name].arrow_schema().empty_table(),
+            mode="append",
+            commit_properties=CommitProperties(app_transactions=resets),
+            storage_options=self.storage.delta_options,
+        )
+        table.restore(version)
+
+    def create(self, declared: Table) -> DeltaTable:
+        """The Delta table of a declaration, created empty when it is not there."""
+        return DeltaTable.create(
+            self.storage.uri(declared.name),
+            schema=declared.arrow_schema(),
+            mode="ignore",
+            partition_by=list(declared.partition_by),
+            name=declared.name,
+            description=declared.meaning,
+            configuration={"delta.logRetentionDuration": RETENTION, "delta.deletedFileRetentionDuration": RETENTION},
+            storage_options=self.storage.delta_options,
+        )
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

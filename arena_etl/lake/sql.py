@@ -1,0 +1,58 @@
+"""Runs the SQL files of the package. One file is one SELECT; it reads views named like the lake's tables."""
+
+from typing import Any
+
+import duckdb
+
+from arena_etl import resources
+from arena_etl.errors import InputError
+
+
+def names() -> list[str]:
+    """The files that ``load`` and ``run`` know, for example ``ratings/elo``, sorted."""
+    return sorted(file.relative_to(resources.SQL).with_suffix("").as_posix() for file in resources.SQL.rglob("*.sql"))
+
+
+def load(name: str) -> str:
+    """The text of ``sql/<name>.sql``. Raises InputError that lists the known files when there is no such file."""
+    known = names()
+    if name not in known:
+        raise InputError(f"There is no SQL file {name!r}. Known files: {', '.join(known)}.")
+    return (resources.SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def run(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> duckdb.DuckDBPyRelation:
+    """The rows of ``sql/<name>.sql`` as a relation: ``.to_arrow_table()``, ``.pl()``, ``.fetchall()``.
+
+    Of ``parameters`` only those that the statement names are bound, so a caller can pass one set of settings to several
+    files; DuckDB itself refuses a surplus. The relation is lazy: it runs when it is fetched, reads its inputs as they
+    are then, and runs again at the next fetch. Fetch it whole before the connection is closed or the inputs change.
+
+    Raises InputError for an unknown file, a file that is not one statement, and parameters that are missing.
+    """
+    query, bound = _prepare(connection, name, parameters)
+    return connection.sql(query, params=bound)
+
+
+def materialize(connection: duckdb.DuckDBPyConnection, table: str, name: str, **parameters: Any) -> None:
+    """Create or replace the temporary table ``table`` with the rows of ``sql/<name>.sql``.
+
+    For inputs that several files share, such as the resampled ratings. Parameters and errors as in ``run``.
+    """
+    query, bound = _prepare(connection, name, parameters)
+    identifier = '"' + table.replace('"', '""') + '"'
+    connection.execute(f"create or replace temporary table {identifier} as {query}", bound)
+
+
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, name: str, parameters: dict[str, Any]
+) -> tuple[str, dict[str, Any] | None]:
+    statements = connection.extract_statements(load(name))
+    if len(statements) != 1:
+        raise InputError(f"sql/{name}.sql holds {len(statements)} statements: keep one per file.")
+    statement = statements[0]
+    missing = sorted(statement.named_parameters - parameters.keys())
+    if missing:
+        raise InputError(f"sql/{name}.sql needs {', '.join('$' + parameter for parameter in missing)}: pass a value.")
+    # None, not an empty mapping: a statement without parameters refuses any.
+    return statement.query, {key: parameters[key] for key in sorted(statement.named_parameters)} or None

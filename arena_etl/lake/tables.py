@@ -1,0 +1,377 @@
+"""Every table of the lake, declared once: docs, views, empty tables and base expectations derive from here.
+
+Types are DuckDB's. Timestamps carry a zone (UTC) and integers are signed: Delta has nothing else (a TIMESTAMP without
+zone raises the table's protocol, unsigned types overflow). Columns are only ever added.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import duckdb
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    meaning: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """``grain``: the unique key. ``partition_by``: what one commit replaces. ``append``: rows are only ever added."""
+
+    name: str
+    meaning: str
+    grain: tuple[str, ...]
+    partition_by: tuple[str, ...]
+    columns: tuple[Column, ...]
+    append: bool = False
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def arrow_schema(self) -> Any:
+        """The pyarrow.Schema of the table's rows, in declared order."""
+        return _arrow_schema(self.name)
+
+    def empty_select(self) -> str:
+        """A SELECT of the declared columns and types that yields no row."""
+        columns = ", ".join(f'cast(null as {c.type}) as "{c.name}"' for c in self.columns)
+        return f"select {columns} where false"
+
+
+@cache
+def _arrow_schema(name: str) -> Any:
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        return connection.sql(TABLES[name].empty_select()).to_arrow_table().schema
+
+
+ROUND = Column("round", "VARCHAR", "date of the nightly round, YYYY-MM-DD, UTC")
+STAGE = Column("stage", "VARCHAR", "stage of the round: sft or dpo")
+ARENA = Column("arena", "VARCHAR", "training (the slice drawn for the stage) or wizard_arena (the held-out test set)")
+INSTRUCTION = Column("instruction_id", "VARCHAR", "SHA-256 of the canonical conversation")
+TURN = Column("turn", "INTEGER", "user turn that is answered, from 1")
+CREATED = Column("created_at", "TIMESTAMPTZ", "when the row was made, UTC")
+CONVERSATION = "STRUCT(role VARCHAR, content VARCHAR)[]"
+
+_DECLARED = (
+    Table(
+        "raw_instructions",
+        "What a source gave, untouched, with its licence and load time.",
+        grain=("source", "source_id"),
+        partition_by=("source",),
+        append=True,
+        columns=(
+            Column("source", "VARCHAR", "name of the source in the configuration"),
+            Column("source_id", "VARCHAR", "the row's id in the source, else its line number"),
+            Column("line", "BIGINT", "line of the source file, from 1"),
+            Column("raw", "VARCHAR", "the line as it was, JSON text"),
+            Column("license", "VARCHAR", "licence under which the source gives this row"),
+            Column("file", "VARCHAR", "name of the source file"),
+            Column("file_sha256", "VARCHAR", "hash of the file that first brought the row"),
+            Column("loaded_at", "TIMESTAMPTZ", "when the row was landed, UTC"),
+        ),
+    ),
+    Table(
+        "instructions",
+        "Clean instructions: one row per distinct conversation.",
+        grain=("instruction_id",),
+        partition_by=("source",),
+        append=True,
+        columns=(
+            INSTRUCTION,
+            Column("source", "VARCHAR", "source that first brought it"),
+            Column("source_id", "VARCHAR", "its id in that source"),
+            Column("license", "VARCHAR", "licence of the row"),
+            Column("conversation", CONVERSATION, "the user's turns in order (role, content)"),
+            Column("turns", "INTEGER", "number of user turns"),
+            Column("language", "VARCHAR", "ISO 639-1 code"),
+            Column("category", "VARCHAR", "one of the eight MT-Bench categories"),
+            Column("difficulty", "DOUBLE", "0 (easy) to 10 (hard)", nullable=True),
+            Column("cluster", "INTEGER", "embedding cluster", nullable=True),
+            Column("split", "VARCHAR", "train, wizard_diverse or wizard_hard"),
+            Column("reference", "VARCHAR[]", "reference answer per turn", nullable=True),
+            Column("checker", "VARCHAR", "programmatic checks, JSON list with one checker per turn", nullable=True),
+            Column("loaded_at", "TIMESTAMPTZ", "when the row was landed, UTC"),
+        ),
+    ),
+    Table(
+        "slices",
+        "The draw: which fresh training instructions each stage fights on. Stored, so that it is never repeated.",
+        grain=("round", "stage", "instruction_id"),
+        partition_by=("round", "stage"),
+        columns=(ROUND, STAGE, INSTRUCTION, Column("position", "INTEGER", "place in the seeded order, from 0")),
+    ),
+    Table(
+        "models",
+        "Registry of everything that fought, judged or was trained.",
+        grain=("contestant_id",),
+        partition_by=("round",),
+        append=True,
+        columns=(
+            Column("round", "VARCHAR", "round that registered the model, YYYY-MM-DD"),
+            Column("contestant_id", "VARCHAR", "name and first 8 hex digits of the definition's hash"),
+            Column("name", "VARCHAR", "name for people"),
+            Column("role", "VARCHAR", "target, rival or candidate"),
+            Column("family", "VARCHAR", "name of the configured contestant that the model descends from"),
+            Column("backend", "VARCHAR", "transformers or recorded"),
+            Column("checkpoint", "VARCHAR", "where the weights or the stored answers are"),
+            Column("revision", "VARCHAR", "revision of the checkpoint", nullable=True),
+            Column("system_prompt", "VARCHAR", "system prompt, if any", nullable=True),
+            Column("sampling", "VARCHAR", "sampling parameters, JSON"),
+            Column("parent", "VARCHAR", "contestant that was trained to make this one", nullable=True),
+            CREATED,
+        ),
+    ),
+    Table(
+        "responses",
+        "What the contestants answered.",
+        grain=("instruction_id", "contestant_id", "turn"),
+        partition_by=("round", "stage", "arena"),
+        columns=(
+            ROUND,
+            STAGE,
+            ARENA,
+            INSTRUCTION,
+            Column("contestant_id", "VARCHAR", "who answered"),
+            TURN,
+            Column("text", "VARCHAR", "the answer; null when there is an error", nullable=True),
+            Column("finish_reason", "VARCHAR", "stop, length, recorded or error"),
+            Column("error", "VARCHAR", "why there is no answer", nullable=True),
+            Column("tokens_in", "BIGINT", "prompt tokens", nullable=True),
+            Column("tokens_out", "BIGINT", "generated tokens", nullable=True),
+            Column("latency_s", "DOUBLE", "seconds of the batch that made it, divided by its rows"),
+            Column("request", "VARCHAR", "effective request: sampling, system prompt, template hash; JSON"),
+            CREATED,
+        ),
+    ),
+    Table(
+        "verdicts",
+        "What a judge said in one game: one row per ordered pair of answers.",
+        grain=("instruction_id", "turn", "model_a", "model_b", "shown_first", "judge_id"),
+        partition_by=("round", "stage", "arena"),
+        columns=(
+            ROUND,
+            STAGE,
+            ARENA,
+            INSTRUCTION,
+            TURN,
+            Column("model_a", "VARCHAR", "contestant_id that sorts first"),
+            Column("model_b", "VARCHAR", "contestant_id that sorts second"),
+            Column("shown_first", "VARCHAR", "whose answer the judge saw first: model_a or model_b"),
+            Column("judge_id", "VARCHAR", "judge name and hash of model, prompt and decoding"),
+            Column("judge_kind", "VARCHAR", "model or verifier"),
+            Column("raw_text", "VARCHAR", "what the judge said, unchanged", nullable=True),
+            Column("score_a", "DOUBLE", "score of model_a, 1 to 10; null unless parse_status is ok", nullable=True),
+            Column("score_b", "DOUBLE", "score of model_b, 1 to 10; null unless parse_status is ok", nullable=True),
+            Column("explanation", "VARCHAR", "the judge's reasons", nullable=True),
+            Column("parse_status", "VARCHAR", "ok, or why the game is unusable: see arena_etl/verdicts/parse.py"),
+            Column("tokens_in", "BIGINT", "prompt tokens; 0 for verifiers"),
+            Column("tokens_out", "BIGINT", "generated tokens; 0 for verifiers"),
+            Column("cost_usd", "DOUBLE", "price of the call, US dollars"),
+            Column("prompt_hash", "VARCHAR", "SHA-256 of the prompt template"),
+            CREATED,
+        ),
+    ),
+    Table(
+        "battles",
+        "The two games of a pair merged: sql/battles/merge_games.sql.",
+        grain=("instruction_id", "turn", "model_a", "model_b", "judge_id"),
+        partition_by=("round", "stage", "arena"),
+        columns=(
+            ROUND,
+            STAGE,
+            ARENA,
+            Column("battle_id", "VARCHAR", "hash of the grain, 32 hex digits"),
+            INSTRUCTION,
+            TURN,
+            Column("model_a", "VARCHAR", "contestant_id that sorts first"),
+            Column("model_b", "VARCHAR", "contestant_id that sorts second"),
+            Column("judge_id", "VARCHAR", "who judged"),
+            Column("games", "INTEGER", "games that parsed: 2 for a usable battle"),
+            Column("mean_a", "DOUBLE", "mean score of model_a over both games; null if unusable", nullable=True),
+            Column("mean_b", "DOUBLE", "mean score of model_b over both games; null if unusable", nullable=True),
+            Column("winner", "VARCHAR", "model_a, model_b, tie or unusable"),
+            Column("margin", "DOUBLE", "absolute difference of the means; null if unusable", nullable=True),
+            Column("order_consistent", "BOOLEAN", "both orders name the same result; null if unusable", nullable=True),
+        ),
+    ),
+    Table(
+        "ratings",
+        "Ratings after each round, over all battles of the scope up to and including it.",
+        grain=("round", "scope", "model", "method"),
+        partition_by=("round",),
+        columns=(
+            ROUND,
+            Column("scope", "VARCHAR", "wizard_arena (the leaderboard) or training"),
+            Column("model", "VARCHAR", "contestant_id"),
+            Column("method", "VARCHAR", "elo (online) or bradley_terry (maximum likelihood)"),
+            Column("rating", "DOUBLE", "rating points; the mean of a scope is the configured start (1000)"),
+            Column("log_strength", "DOUBLE", "natural logarithm of the Bradley-Terry strength", nullable=True),
+            Column("lower", "DOUBLE", "lower bound, instructions resampled", nullable=True),
+            Column("upper", "DOUBLE", "upper bound, instructions resampled", nullable=True),
+            Column("rank", "INTEGER", "1 is best; ties share the smaller rank"),
+            Column("n", "BIGINT", "usable battles of the model in the scope"),
+            Column("converged", "BOOLEAN", "the iteration met its tolerance; null for elo", nullable=True),
+        ),
+    ),
+    Table(
+        "win_rates",
+        "Pairwise results after each round.",
+        grain=("round", "scope", "model_a", "model_b"),
+        partition_by=("round",),
+        columns=(
+            ROUND,
+            Column("scope", "VARCHAR", "wizard_arena or training"),
+            Column("model_a", "VARCHAR", "the model whose rate this is"),
+            Column("model_b", "VARCHAR", "its opponent; every pair appears in both directions"),
+            Column("wins", "BIGINT", "battles that model_a won"),
+            Column("ties", "BIGINT", "battles without a winner"),
+            Column("losses", "BIGINT", "battles that model_b won"),
+            Column("rate", "DOUBLE", "(wins + ties / 2) / battles, 0 to 1"),
+            Column("lower", "DOUBLE", "lower bound, instructions resampled"),
+            Column("upper", "DOUBLE", "upper bound, instructions resampled"),
+        ),
+    ),
+    Table(
+        "training_sets",
+        "What each stage learns from, with its origin.",
+        grain=("example_id",),
+        partition_by=("round", "stage"),
+        columns=(
+            ROUND,
+            STAGE,
+            Column("example_id", "VARCHAR", "hash of round, stage, instruction and turn, 32 hex digits"),
+            INSTRUCTION,
+            TURN,
+            Column("prompt", CONVERSATION, "what came before the answer, last turn is the user's"),
+            Column("chosen", "VARCHAR", "answer to learn: the winner's"),
+            Column("rejected", "VARCHAR", "answer to avoid: the loser's; null for sft", nullable=True),
+            Column("chosen_model", "VARCHAR", "contestant_id of the winner"),
+            Column("rejected_model", "VARCHAR", "contestant_id of the loser; for sft, the target that lost"),
+            Column("margin", "DOUBLE", "score difference that selected it"),
+            Column("battle_ids", "VARCHAR[]", "battles that it comes from"),
+            Column("category", "VARCHAR", "category of the instruction"),
+            Column("license", "VARCHAR", "licence of the instruction"),
+        ),
+    ),
+    Table(
+        "training_runs",
+        "What was trained, from what, how, and how it went.",
+        grain=("run_id",),
+        partition_by=("round", "stage"),
+        columns=(
+            ROUND,
+            STAGE,
+            Column("run_id", "VARCHAR", "round, stage and fingerprint of the inputs"),
+            Column("parent", "VARCHAR", "contestant that was trained"),
+            Column("candidate", "VARCHAR", "contestant that came out; null when nothing was trained", nullable=True),
+            Column("status", "VARCHAR", "trained, or skipped when nothing was selected"),
+            Column("examples", "BIGINT", "examples in the training set"),
+            Column("steps", "BIGINT", "optimizer steps"),
+            Column("effective_batch_size", "BIGINT", "devices x micro batch x accumulation"),
+            Column("hyperparameters", "VARCHAR", "the stage's settings, JSON"),
+            Column("versions", "VARCHAR", "versions of the training libraries, JSON"),
+            Column("data_version", "BIGINT", "version of training_sets that was read"),
+            Column(
+                "curve",
+                "STRUCT(step BIGINT, loss DOUBLE, learning_rate DOUBLE, grad_norm DOUBLE)[]",
+                "one entry per optimizer step",
+            ),
+            Column("first_loss", "DOUBLE", "loss of the first step", nullable=True),
+            Column("last_loss", "DOUBLE", "mean loss of the last quarter of the steps", nullable=True),
+            Column("checkpoint", "VARCHAR", "URI of the checkpoint", nullable=True),
+            Column("seconds", "DOUBLE", "wall-clock seconds of training"),
+            CREATED,
+        ),
+    ),
+    Table(
+        "promotions",
+        "Whether the stage's candidate replaced the champion, and why.",
+        grain=("round", "stage"),
+        partition_by=("round", "stage"),
+        columns=(
+            ROUND,
+            STAGE,
+            Column("candidate", "VARCHAR", "contestant trained in this stage; null when none was", nullable=True),
+            Column("champion", "VARCHAR", "contestant that held the place before"),
+            Column("decision", "VARCHAR", "promoted or kept"),
+            Column("reason", "VARCHAR", "the comparison in words"),
+            Column("test", "VARCHAR", "name of the test"),
+            Column("difference", "DOUBLE", "candidate's rating minus the champion's", nullable=True),
+            Column("lower", "DOUBLE", "lower bound of the difference", nullable=True),
+            Column("upper", "DOUBLE", "upper bound of the difference", nullable=True),
+            Column("instructions", "BIGINT", "test instructions that both answered and that were judged"),
+            CREATED,
+        ),
+    ),
+    Table(
+        "quality_results",
+        "Outcome of every expectation of every audit.",
+        grain=("audit_id", "expectation"),
+        partition_by=("table",),
+        append=True,
+        columns=(
+            Column("audit_id", "VARCHAR", "table, partition and fingerprint of the audited batch"),
+            Column("round", "VARCHAR", "round of the batch; null for tables without rounds", nullable=True),
+            Column("stage", "VARCHAR", "stage of the batch", nullable=True),
+            Column("arena", "VARCHAR", "arena of the batch", nullable=True),
+            Column("table", "VARCHAR", "audited table"),
+            Column("expectation", "VARCHAR", "type and subject, unique in the suite"),
+            Column("severity", "VARCHAR", "critical (stops), warning (reports) or info"),
+            Column("outcome", "VARCHAR", "pass, fail, or broken: the check itself failed"),
+            Column("observed", "VARCHAR", "what was seen, JSON"),
+            Column("limit", "VARCHAR", "what was asked for, JSON"),
+            Column("failed_rows", "BIGINT", "rows that broke the expectation", nullable=True),
+            Column("rows", "BIGINT", "rows of the batch"),
+            Column("suite_hash", "VARCHAR", "SHA-256 of the suite"),
+            Column("owner", "VARCHAR", "who acts on it"),
+            CREATED,
+        ),
+    ),
+    Table(
+        "quarantine",
+        "Rows that a gate held back, whole and with the reason.",
+        grain=("table", "key", "expectation"),
+        partition_by=("table",),
+        append=True,
+        columns=(
+            Column("table", "VARCHAR", "table that the row was meant for"),
+            Column("key", "VARCHAR", "grain of the row, JSON"),
+            Column("expectation", "VARCHAR", "rule that it broke"),
+            Column("round", "VARCHAR", "round of the batch", nullable=True),
+            Column("row", "VARCHAR", "the row, JSON"),
+            Column("reason", "VARCHAR", "rule and limit in words"),
+            Column("state", "VARCHAR", "held or released"),
+            CREATED,
+        ),
+    ),
+    Table(
+        "releases",
+        "One consistent published state of all tables: what readers see.",
+        grain=("release_id",),
+        partition_by=(),
+        append=True,
+        columns=(
+            Column("release_id", "BIGINT", "1, 2, 3..."),
+            Column("parent", "BIGINT", "release that this one was built on", nullable=True),
+            Column("versions", "MAP(VARCHAR, BIGINT)", "Delta version per table"),
+            Column("round", "VARCHAR", "round that it publishes", nullable=True),
+            Column("author", "VARCHAR", "DAG run or person"),
+            Column("reason", "VARCHAR", "why"),
+            Column("code_version", "VARCHAR", "version of arena_etl"),
+            Column("config_hash", "VARCHAR", "SHA-256 of the resolved configuration"),
+            Column("config", "VARCHAR", "the resolved configuration, JSON, without secrets"),
+            CREATED,
+        ),
+    ),
+)
+
+TABLES: dict[str, Table] = {table.name: table for table in _DECLARED}

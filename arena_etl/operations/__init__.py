@@ -1,0 +1,1 @@
+"""Running the pipeline day by day: checks, status, configuration template, what Airflow's tasks call."""

@@ -1,0 +1,122 @@
+"""Check what a night needs before the night: storage, models, libraries, space."""
+
+import importlib.metadata
+import importlib.util
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from arena_etl.config import Config, source_path
+from arena_etl.errors import ArenaError
+from arena_etl.lake.delta import Lake
+from arena_etl.lake.releases import releases
+from arena_etl.lake.storage import Storage
+
+FREE_GIB = 5  # two checkpoints and a converted model of the embedded size, with room
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    ok: bool
+    detail: str
+
+
+def doctor(config: Config) -> list[Check]:
+    """Every check, in order; a check that raises is a failed check with the error as its detail."""
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("libraries", _libraries),
+        ("storage writable", lambda: _writable(config)),
+        ("storage put-if-absent", lambda: _put_if_absent(config)),
+        ("lake", lambda: _lake(config)),
+        ("free space", lambda: _free_space(config)),
+        ("sources", lambda: _sources(config)),
+        ("checkpoints", lambda: _checkpoints(config)),
+    ]
+    return [_run(name, check) for name, check in checks]
+
+
+def _run(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except (ArenaError, OSError, ImportError) as error:
+        return Check(name, False, str(error))
+
+
+def _libraries() -> str:
+    needed = {"great_expectations": "quality", "torch": "models", "transformers": "models", "trl": "train"}
+    missing = [
+        f"{module} (extra `{extra}`)" for module, extra in needed.items() if not importlib.util.find_spec(module)
+    ]
+    if missing:
+        raise ArenaError(f"not installed: {', '.join(missing)}: pip install 'arena-etl[all]'")
+    return ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("duckdb", "deltalake", "polars", "torch")
+    )
+
+
+def _writable(config: Config) -> str:
+    storage = Storage.of(config)
+    storage.check_writable()
+    return storage.root
+
+
+def _put_if_absent(config: Config) -> str:
+    """Commits rest on it: a store that lets two writers create one key would lose one of two parallel commits."""
+    storage = Storage.of(config)
+    probe = storage.uri(f".put-if-absent-{uuid.uuid4().hex}")
+    filesystem = storage.filesystem
+    filesystem.pipe_file(probe, b"first", mode="create")
+    try:
+        filesystem.pipe_file(probe, b"second", mode="create")
+    except FileExistsError:
+        return "a second create of the same key is refused"
+    finally:
+        filesystem.rm_file(probe)
+    raise ArenaError(
+        f"{storage.root}: the store accepts a second create of the same key; parallel commits would be lost"
+    )
+
+
+def _lake(config: Config) -> str:
+    lake = Lake.open(config)
+    known = releases(lake)
+    return f"{len(lake.heads())} tables, {len(known)} releases"
+
+
+def _free_space(config: Config) -> str:
+    storage = Storage.of(config)
+    place = Path(storage.root) if storage.is_local else Path(config.engine.models_dir).expanduser()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 2**30
+    if free < FREE_GIB:
+        raise ArenaError(f"{place}: {free:.1f} GiB free, {FREE_GIB} are needed")
+    return f"{place}: {free:.0f} GiB free"
+
+
+def _sources(config: Config) -> str:
+    import fsspec
+
+    for source in config.sources:
+        with fsspec.open(source_path(source), "rb") as file:
+            file.read(1)
+    return ", ".join(source.name for source in config.sources)
+
+
+def _checkpoints(config: Config) -> str:
+    """Local names only: whether a hub can be reached shows when a model is fetched."""
+    names = {c.checkpoint for c in (config.target, *config.rivals) if c.backend == "transformers"} | {
+        config.judge.checkpoint
+    }
+    for name in names:
+        if name.startswith("package:") and not importlib.util.find_spec(
+            name.removeprefix("package:").replace("-", "_")
+        ):
+            package = name.removeprefix("package:")
+            raise ArenaError(f"{name}: the package is not installed: pip install --no-deps {package}")
+        if name.startswith(("/", "./", "~")) and not Path(name).expanduser().is_dir():
+            raise ArenaError(f"{name}: no such folder")
+    return ", ".join(sorted(names))

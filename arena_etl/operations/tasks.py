@@ -1,0 +1,105 @@
+"""What the Airflow tasks call: the steps of a round by name, with arguments and results that fit into an XCom.
+
+Importing this module is cheap, because a DAG file is parsed over and over; each function imports what it needs.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from arena_etl.errors import GateStopped, InputError
+from arena_etl.rounds import parse_round
+
+if TYPE_CHECKING:
+    from arena_etl.config import Config
+    from arena_etl.lake.delta import Lake
+    from arena_etl.steps import Step, Summary
+
+EXIT_CODE = "exit_code"  # XCom key under which a task that failed for good leaves the exit code of its error
+
+
+def resolve_round(context: Mapping[str, Any]) -> str:
+    """The round of a DAG run: the parameter ``round``, else the partition key, else the logical date.
+
+    Runs of a partitioned schedule, backfills included, have a partition key and no logical date.
+    """
+    run, named = context["dag_run"], context["params"].get("round")
+    with _final_errors():
+        if named or run.partition_key:
+            return parse_round(named or run.partition_key)
+        if run.logical_date is not None:
+            return parse_round(run.logical_date.date().isoformat())
+        raise InputError(
+            "this run names no round: it has no parameter `round`, no partition key and no logical date. "
+            'Trigger it with the configuration {"round": "YYYY-MM-DD"}.'
+        )
+
+
+def step_units(name: str, keys: Sequence[str]) -> list[str]:
+    """The units of a step: what its mapped tasks are mapped over."""
+    with _opened(name) as (config, lake, step):
+        return step.units(config, lake, *keys)
+
+
+def perform_step(name: str, keys: Sequence[str], unit: str | None = None) -> "Summary":
+    """Do a step, or one unit of it."""
+    from arena_etl.steps import perform
+
+    with _opened(name) as (config, lake, step):
+        return perform(step, config, lake, *keys, unit=unit)
+
+
+def audit_step(name: str, keys: Sequence[str]) -> "Summary":
+    """Audit what a step staged and publish what passed."""
+    from arena_etl.quality.publish import publish
+
+    with _opened(name) as (config, lake, step):
+        return publish(step, config, lake, *keys)
+
+
+def publish_release(round_: str, run_id: str) -> int:
+    """Publish the newest state of all tables and return the release's id."""
+    from arena_etl.lake.releases import release
+
+    with _final_errors():
+        config, lake = _open()
+        return release(lake, config, round_, "airflow", f"round {round_}, {run_id}").release_id
+
+
+def write_report(round_: str) -> str:
+    """Write the round's report and return where it lies."""
+    from arena_etl.reports import report
+
+    with _final_errors():
+        config, lake = _open()
+        return report.write(config, lake, round_)
+
+
+def _open() -> "tuple[Config, Lake]":
+    from arena_etl.config import load
+    from arena_etl.lake.delta import Lake
+
+    config = load()
+    return config, Lake.open(config)
+
+
+@contextmanager
+def _opened(name: str) -> "Iterator[tuple[Config, Lake, Step]]":
+    from arena_etl.flywheel import STEPS
+
+    with _final_errors():
+        yield *_open(), STEPS[name]
+
+
+@contextmanager
+def _final_errors() -> Iterator[None]:
+    """Errors that another attempt cannot cure fail the task at once; all others are left to its retries."""
+    try:
+        yield
+    except (GateStopped, InputError) as error:
+        from airflow.sdk import get_current_context
+        from airflow.sdk.exceptions import AirflowFailException
+
+        get_current_context()["ti"].xcom_push(EXIT_CODE, error.exit_code)
+        stopped = "stopped by a quality gate: " if isinstance(error, GateStopped) else ""
+        raise AirflowFailException(f"{stopped}{error}") from error

@@ -1,0 +1,1 @@
+"""The gates between the stages: Great Expectations suites, and the rows that they hold back."""

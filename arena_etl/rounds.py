@@ -1,0 +1,22 @@
+"""Round identity: one nightly turn of the pipeline, keyed by its UTC date."""
+
+from datetime import UTC, date, datetime
+
+from arena_etl.errors import InputError
+
+TRAINING = "training"
+WIZARD_ARENA = "wizard_arena"
+ARENAS = (TRAINING, WIZARD_ARENA)
+
+
+def parse_round(text: str | None) -> str:
+    """The round named by ``YYYY-MM-DD``; ``today`` is today's UTC date.
+
+    Raises InputError for anything else: a round is never guessed.
+    """
+    if text == "today":
+        return datetime.now(UTC).date().isoformat()
+    try:
+        return date.fromisoformat(text or "").isoformat()
+    except ValueError:
+        raise InputError(f"round {text!r}: a round is a UTC date, YYYY-MM-DD (for example 2026-01-05).") from None

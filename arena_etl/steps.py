@@ -1,0 +1,62 @@
+"""Every step of a round: what it depends on, what it does, which table it publishes.
+
+A step writes Parquet where no reader sees it (``perform``); its audit publishes that (``publish``). What a step depends on
+is hashed to a fingerprint that the commit carries, so a step whose inputs did not change is recognised as done. The CLI,
+``run`` and the Airflow tasks all go through these two functions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from arena_etl.config import Config
+from arena_etl.lake.delta import Lake, Partition, fingerprint
+from arena_etl.lake.staging import Staging
+
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """``keys`` of all functions are the values of the table's partition columns, in order.
+
+    ``inputs``: everything that decides the result, JSON-able. ``units``: the parts that may run in parallel.
+    ``work``: does one unit and stages its rows.
+    """
+
+    name: str
+    table: str
+    inputs: Callable[..., Any]
+    work: Callable[..., Summary]
+    units: Callable[..., list[str]] = lambda config, lake, *keys: ["all"]
+
+    def staging(self, config: Config, lake: Lake, *keys: str) -> Staging:
+        return Staging(lake, Partition(self.table, keys), fingerprint(self.inputs(config, lake, *keys)))
+
+
+def is_done(step: Step, config: Config, lake: Lake, *keys: str) -> bool:
+    """Whether the step's table was already published from these inputs."""
+    staging = step.staging(config, lake, *keys)
+    return lake.fingerprint(staging.partition) == staging.fingerprint
+
+
+def perform(step: Step, config: Config, lake: Lake, *keys: str, unit: str | None = None) -> Summary:
+    """Do a step, or one unit of it. What is published or staged already is not done again."""
+    staging = step.staging(config, lake, *keys)
+    total: Summary = {"step": step.name}
+    if lake.fingerprint(staging.partition) == staging.fingerprint:
+        return total | {"unchanged": True}
+    finished = staging.finished()
+    for each in step.units(config, lake, *keys) if unit is None else [unit]:
+        if each in finished:
+            continue
+        for name, value in step.work(config, lake, staging, *keys, unit=each).items():
+            total[name] = total.get(name, 0) + value if isinstance(value, int) else value
+        staging.finish(each)
+    return total
+
+
+def unfinished(step: Step, config: Config, lake: Lake, *keys: str) -> list[str]:
+    """Units of a step that are not staged yet: what keeps its audit waiting."""
+    finished = step.staging(config, lake, *keys).finished()
+    return [unit for unit in step.units(config, lake, *keys) if unit not in finished]

@@ -1,0 +1,1 @@
+"""Training: from selected battles to a new checkpoint."""

@@ -1,0 +1,1 @@
+"""Judge prompts, the two-game protocol, parsing of verdicts, and programmatic verifiers."""

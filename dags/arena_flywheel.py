@@ -1,0 +1,134 @@
+"""One round of the Arena Learning flywheel, every night.
+
+Ingest the configured sources, then per stage (SFT, DPO): draw fresh instructions, let the champion and its rivals
+answer them, judge every pair twice, select what the champion should learn from, train a candidate, let it fight on the
+held-out WizardArena and promote it if it is shown to be better. At the end: ratings, win rates, one release, a report.
+
+**Round.** The parameter `round`, else the run's partition key, else its logical date. A finished round changes nothing
+when it runs again; a failed one goes on where it stopped: clear the failed task, or trigger the same round again.
+
+**Audits.** A step stages its rows where no reader sees them; the `audit_*` task after it publishes them. An audit that
+fails for a quality gate is final: see `quality_results` and `quarantine` in the lake, then clear the step.
+
+**Graph.** It follows the configuration (`ARENA_CONFIG`, else `arena.yaml`): its sources and its stages.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import CronPartitionTimetable, Param, chain, dag, get_current_context, task, task_group
+
+from arena_etl import config
+from arena_etl.operations import tasks
+from arena_etl.rounds import TRAINING, WIZARD_ARENA
+
+CONFIG = config.load()
+ROUND = "{{ ti.xcom_pull(task_ids='resolve_round') }}"
+
+
+@task
+def resolve_round() -> str:
+    return tasks.resolve_round(get_current_context())
+
+
+@task
+def perform(step: str, keys: list[str], unit: str | None = None) -> dict[str, Any]:
+    return tasks.perform_step(step, keys, unit)
+
+
+@task
+def audit(step: str, keys: list[str]) -> dict[str, Any]:
+    return tasks.audit_step(step, keys)
+
+
+@task
+def plan(step: str, keys: list[str]) -> list[str]:
+    return tasks.step_units(step, keys)
+
+
+@task
+def release(round_: str, run_id: str) -> int:
+    return tasks.publish_release(round_, run_id)
+
+
+@task
+def report(round_: str) -> str:
+    return tasks.write_report(round_)
+
+
+def step(name: str, table: str, *keys: str) -> list[Any]:
+    """A step's task and the audit that publishes its table."""
+    return [perform.override(task_id=name)(name, keys), audit.override(task_id=f"audit_{table}")(name, keys)]
+
+
+def mapped_step(name: str, table: str, *keys: str) -> list[Any]:
+    """The same with one task per unit, one at a time: each loads a model."""
+    units = plan.override(task_id=f"plan_{name}")(name, keys)
+    mapped = perform.override(
+        task_id=name, max_active_tis_per_dagrun=1, map_index_template="{{ task.op_kwargs['unit'] }}"
+    )
+    done = mapped.partial(step=name, keys=keys).expand(unit=units)
+    return [units, done, audit.override(task_id=f"audit_{table}")(name, keys)]
+
+
+@task_group
+def battles(*keys: str) -> None:
+    chain(
+        *mapped_step("generate", "responses", *keys),
+        *mapped_step("judge", "verdicts", *keys),
+        *step("merge", "battles", *keys),
+    )
+
+
+@task_group
+def ingest(source: str) -> None:
+    chain(*step("land", "raw_instructions", source), *step("prepare", "instructions", source))
+
+
+@task_group
+def stage(name: str) -> None:
+    chain(
+        *step("draw", "slices", ROUND, name),
+        battles.override(group_id="training_battles")(ROUND, name, TRAINING),
+        *step("select", "training_sets", ROUND, name),
+        *step("train", "training_runs", ROUND, name),
+        *step("register", "models", ROUND, name),
+        battles.override(group_id="wizard_arena")(ROUND, name, WIZARD_ARENA),
+        *step("promote", "promotions", ROUND, name),
+    )
+
+
+@dag(
+    schedule=CronPartitionTimetable("0 2 * * *", timezone="UTC", run_offset=0, key_format="%Y-%m-%d"),
+    catchup=False,
+    max_active_runs=1,
+    default_args={
+        "owner": "arena-etl",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=20),
+        "retry_exponential_backoff": True,
+    },
+    params={
+        "round": Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^\d{4}-\d{2}-\d{2}$",
+            description="UTC date of the round. Empty: the run's partition key, else its logical date.",
+        )
+    },
+    tags=["arena-etl"],
+    doc_md=__doc__,
+)
+def arena_flywheel() -> None:
+    # One source after the other: of two that hold the same conversation, the first keeps it.
+    sources = [ingest.override(group_id=f"ingest_{s.name.replace('.', '_')}")(s.name) for s in CONFIG.sources]
+    stages = [stage.override(group_id=name)(name) for name in CONFIG.stages]
+    rated, won = step("rate", "ratings", ROUND), step("win_rates", "win_rates", ROUND)
+    released = release(ROUND, "{{ run_id }}")
+    chain(resolve_round(), *sources, *stages)
+    for branch in (rated, won):
+        chain(stages[-1], *branch, released)
+    chain(released, report(ROUND))
+
+
+arena_flywheel()

@@ -268,6 +268,9 @@ def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Confi
         file = Path(os.environ["ARENA_CONFIG"])
     if file is None and Path(DEFAULT_FILE).is_file():
         file = Path(DEFAULT_FILE)
+    unknown = [n for n in os.environ if n.startswith("ARENA_") and n != "ARENA_CONFIG" and not _is_setting(n)]
+    if unknown:
+        raise InputError(f"environment: {', '.join(sorted(unknown))}: no such setting. `arena-etl init --print` lists them.")
     _FileSource.file = file
     try:
         return Config(**(flags or {}))
@@ -277,6 +280,10 @@ def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Confi
         raise InputError("\n".join(lines)) from error
     finally:
         _FileSource.file = None
+
+
+def _is_setting(variable: str) -> bool:
+    return variable.removeprefix("ARENA_").split("__")[0].lower() in Config.model_fields
 
 
 def _describe(problem: Any) -> str:

@@ -47,8 +47,8 @@ def plan(step: str, keys: list[str]) -> list[str]:
 
 
 @task
-def release(round_: str, run_id: str) -> int:
-    return tasks.publish_release(round_, run_id)
+def release(round_: str, run: str) -> int:
+    return tasks.publish_release(round_, run)
 
 
 @task

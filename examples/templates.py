@@ -97,10 +97,10 @@ def arithmetic(rng: random.Random, n: int) -> Task:
 
 def story(rng: random.Random, n: int) -> Task:
     name, thing, a, b = rng.choice(NAMES), rng.choice(THINGS), rng.randint(2, 9), rng.randint(2, 6)
-    question = f"{name} has {a} {thing} and buys {b} more. How many {thing} does {name} have now?"
+    question = f"{name} has {a} {thing} and gets {b} more {thing}. How many {thing} does {name} have?"
     if n % 2:
         return Task((a, b), f"{question} Reply with just the number.", str(a + b), number(a + b))
-    return Task((a, b), question, f"{name} now has {a} + {b} = {a + b} {thing}.", number(a + b, only=False))
+    return Task((a, b), question, f"{name} has {a} + {b} = {a + b} {thing}.", number(a + b, only=False))
 
 
 def order(rng: random.Random, n: int) -> Task:
@@ -153,12 +153,14 @@ def json_array(rng: random.Random, n: int) -> Task:
 
 def field(rng: random.Random, n: int) -> Task:
     name, city, thing, price = rng.choice(NAMES), rng.choice(CITIES), rng.choice(THINGS), rng.randint(11, 95)
-    text = f'Text: "{name} from {city} bought {thing} for {price} euros."'
+    text = f"{name} bought {thing} in {city} for {price} euros."
     if n % 2 == 0:
         question, sentence = f"Who bought the {thing}?", f"{name} bought the {thing}."
-        return Task((name, city, price), f"{text} {question}", sentence, contains(name))
+        # The name alone proves nothing: "bought by a friend of Ada" holds it too.
+        checker = {"type": "regex", "pattern": rf"(.*\bby )?{name}\b.*"}
+        return Task((name, city, price), f"{text} {question}", sentence, checker)
     question, answer, checker = (
-        ("Which city is named? Answer with the city only.", city, exact(city)),
+        ("In which city was that? Answer with the city only.", city, exact(city)),
         ("Who bought something? Answer with the name only.", name, exact(name)),
         ("How many euros was it? Answer with the number only.", str(price), number(price)),
     )[n % 3]
@@ -242,7 +244,10 @@ def opening(rng: random.Random, n: int) -> Task:
 
 def parrot(rng: random.Random, n: int) -> Task:
     phrase = f"{PHRASES[-n].capitalize()}, {rng.choice(NAMES)}!"
-    prompt = f"You are a parrot. Repeat exactly what you hear and say nothing else. You hear: {phrase}"
+    if n % 2:
+        prompt = f"You are a parrot. Repeat exactly what you hear and say nothing else. You hear: {phrase}"
+    else:
+        prompt = f"You are an echo. Repeat this sentence exactly: {phrase}"
     return Task(phrase, prompt, phrase, exact(phrase, ignore_case=False))
 
 

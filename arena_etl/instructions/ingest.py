@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tqdm import tqdm
 
+from arena_etl import verifiers
 from arena_etl.config import Config, Source, Split, digest, source_path
 from arena_etl.errors import InputError
 from arena_etl.lake.delta import Lake
@@ -50,6 +51,16 @@ class Line(BaseModel):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.conversation):
                 raise ValueError(f"{name} has {len(values)} entries for {len(self.conversation)} turns")
+        return self
+
+    @model_validator(mode="after")
+    def _checkers_known(self) -> "Line":
+        for checker in self.checker or []:
+            if checker is not None:
+                try:
+                    verifiers.validate(checker)
+                except InputError as error:
+                    raise ValueError(str(error)) from error
         return self
 
     @property

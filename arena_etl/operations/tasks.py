@@ -3,6 +3,7 @@
 Importing this module is cheap, because a DAG file is parsed over and over; each function imports what it needs.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from arena_etl.lake.delta import Lake
     from arena_etl.steps import Step, Summary
 
-EXIT_CODE = "exit_code"  # XCom key under which a task that failed for good leaves the exit code of its error
+logger = logging.getLogger(__name__)
 
 
 def resolve_round(context: Mapping[str, Any]) -> str:
@@ -46,7 +47,7 @@ def perform_step(name: str, keys: Sequence[str], unit: str | None = None) -> "Su
     from arena_etl.steps import perform
 
     with _opened(name) as (config, lake, step):
-        return perform(step, config, lake, *keys, unit=unit)
+        return _logged(perform(step, config, lake, *keys, unit=unit), *keys, unit or "")
 
 
 def audit_step(name: str, keys: Sequence[str]) -> "Summary":
@@ -54,7 +55,7 @@ def audit_step(name: str, keys: Sequence[str]) -> "Summary":
     from arena_etl.quality.publish import publish
 
     with _opened(name) as (config, lake, step):
-        return publish(step, config, lake, *keys)
+        return _logged(publish(step, config, lake, *keys), *keys)
 
 
 def publish_release(round_: str, run_id: str) -> int:
@@ -63,7 +64,7 @@ def publish_release(round_: str, run_id: str) -> int:
 
     with _final_errors():
         config, lake = _open()
-        return release(lake, config, round_, "airflow", f"round {round_}, {run_id}").release_id
+        return release(lake, config, round_, "airflow", f"round {round_}, Airflow run {run_id}").release_id
 
 
 def write_report(round_: str) -> str:
@@ -97,9 +98,14 @@ def _final_errors() -> Iterator[None]:
     try:
         yield
     except (GateStopped, InputError) as error:
-        from airflow.sdk import get_current_context
         from airflow.sdk.exceptions import AirflowFailException
 
-        get_current_context()["ti"].xcom_push(EXIT_CODE, error.exit_code)
         stopped = "stopped by a quality gate: " if isinstance(error, GateStopped) else ""
         raise AirflowFailException(f"{stopped}{error}") from error
+
+
+def _logged(summary: "Summary", *about: str) -> "Summary":
+    """One line per task in Airflow's log."""
+    head, *facts = summary.items()
+    logger.info("%s %s: %s", head[1], " ".join(about).strip(), ", ".join(f"{name} {value}" for name, value in facts))
+    return summary

@@ -23,7 +23,7 @@ from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 from arena_etl.verdicts import prompt
 from arena_etl.verdicts.parse import Parsed, parse
-from arena_etl.verdicts.verifiers import check
+from arena_etl.verifiers import check
 
 VERIFIER = "verifier"
 Side = Literal["model_a", "model_b"]

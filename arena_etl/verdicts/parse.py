@@ -13,10 +13,8 @@ Status = Literal[
     "out_of_range",  # a score is outside 1 to 10
 ]
 
-_SCORE = re.compile(
-    r"^\s*\**Score-(?P<side>[AB])\**\s*:\s*\**(?P<score>\d+(?:\.\d+)?)(?:\s*/\s*10)?\**\s*[.,]?\s*$", re.M
-)
-_REASON = re.compile(r"^\s*\**Reason\**\s*:\s*(?P<reason>.+?)\s*$", re.M | re.S)
+_SCORE = re.compile(r"^[ \t*]*Score-(?P<side>[AB])[ \t*]*:[ \t*]*(?P<score>\d+(?:\.\d+)?)(?:[ \t]*/[ \t]*10)?[ \t*.,]*$", re.M)
+_REASON = re.compile(r"^[ \t*]*Reason[ \t*]*:(?P<reason>.+)", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ def parse(text: str | None) -> Parsed:
     if text is None or not text.strip():
         return Parsed("engine_error")
     reason = _REASON.search(text)
-    explanation = reason["reason"] if reason else None
+    explanation = reason["reason"].strip() if reason else None
     scores: dict[str, set[float]] = {"A": set(), "B": set()}
     for match in _SCORE.finditer(text):
         scores[match["side"]].add(float(match["score"]))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from arena_etl.resources import EXAMPLES
-from arena_etl.verdicts.verifiers import check
+from arena_etl.verifiers import check
 
 CATEGORIES = {"writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities"}
 FILES = ("train.jsonl", "wizard_arena.jsonl")

@@ -18,7 +18,7 @@ from arena_etl.lake import sql
 from tests.sql.harness import RATING_PARAMETERS, empty_lake
 
 WINNERS = {"model_a": evalica.Winner.X, "model_b": evalica.Winner.Y, "tie": evalica.Winner.Draw}
-SHARED_DATA = Path(os.environ.get("ARENA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 Battle = dict[str, Any]
 
@@ -95,7 +95,7 @@ def _drawn(battles: list[Battle], resample: int, seed: int) -> list[Battle]:
 def _mt_bench(where: str) -> list[Battle]:
     file = SHARED_DATA / "battles.parquet"
     if not file.is_file():
-        pytest.skip(f"{file} is absent: set ARENA_SHARED_DATA to the folder of the published votes")
+        pytest.skip(f"{file} is absent: set SHARED_DATA to the folder of the published votes")
     with duckdb.connect() as connection:
         rows = connection.execute(
             "select instruction_id, least(model_a, model_b), greatest(model_a, model_b), "
@@ -131,12 +131,12 @@ def test_bradley_terry_of_a_chain_agrees_with_evalica() -> None:
 
 def test_group_that_nearly_always_loses() -> None:
     # Fixed-point iterations need thousands of steps here. At the maximum every model's expected score is its score.
-    battles = []
-    for a in range(6):
-        for b in range(a + 1, 6):
-            same_group = (a < 3) == (b < 3)
-            for i in range(60):
-                battles.append(_battle(f"i{i}", f"m{a}", f"m{b}", "model_b" if same_group and i % 2 else "model_a"))
+    battles = [
+        _battle(f"i{i}", f"m{a}", f"m{b}", "model_b" if (a < 3) == (b < 3) and i % 2 else "model_a")
+        for a in range(6)
+        for b in range(a + 1, 6)
+        for i in range(60)
+    ]
     battles.append(_battle("upset", "m0", "m3", "model_b"))
     rows = sql.run(_lake(battles), "ratings/bradley_terry_resamples", **RATING_PARAMETERS).fetchall()
     assert all(converged for *_, converged in rows)

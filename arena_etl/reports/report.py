@@ -171,8 +171,8 @@ def _battles_sentence(totals: Mapping[str, int]) -> str:
         return "No battle has been fought yet."
     return (
         f"{_count(totals['battles'])} battles were fought, {_count(totals['training'])} on fresh training instructions and "
-        f"{_count(totals['wizard_arena'])} on the test set; in {_percent(totals['usable'] / totals['battles'])} of them the "
-        "judge could be read in both orders."
+        f"{_count(totals['wizard_arena'])} on the test set; in {_percent(totals['usable'] / totals['battles'])} of them both "
+        "games could be read."
     )
 
 

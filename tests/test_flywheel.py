@@ -1,0 +1,258 @@
+"""A whole round on a tiny random model: real answers, verdicts, gradient steps and releases; killed, resumed, repeated."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arena_etl import config as configuration
+from arena_etl.config import Config
+from arena_etl.errors import GateStopped
+from arena_etl.flywheel import STEPS, run_round
+from arena_etl.lake.delta import Lake
+from arena_etl.lake.releases import release, releases
+from arena_etl.operations.status import status
+from arena_etl.steps import perform
+
+ROUND = "2026-01-05"
+NEXT = "2026-01-06"
+
+
+def instruction(number: int, checked: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": f"q{number}",
+        "conversation": [{"role": "user", "content": f"What is {number} + {number}?"}],
+        "category": "math",
+        "license": "CC0-1.0",
+        "reference": [str(2 * number)],
+    }
+    if number % 7 == 0:  # some conversations have a second turn
+        row["conversation"].append({"role": "user", "content": "And one more?"})
+        row["reference"].append(str(2 * number + 1))
+    if checked:
+        row["checker"] = [{"type": "number", "value": 2 * number + turn} for turn in range(len(row["conversation"]))]
+    return row
+
+
+def settings(folder: Path, model: Path) -> dict[str, Any]:
+    """Two stages of eight instructions; a judge that cannot judge, so most instructions carry a checker."""
+    for name, numbers in (("train", range(1, 33)), ("test", range(100, 108))):
+        lines = [json.dumps(instruction(n, checked=n % 5 != 0)) for n in numbers]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    sampling = {"max_new_tokens": 6}
+    return {
+        "sources": [
+            {"name": "train", "path": str(folder / "train.jsonl")},
+            {"name": "test", "path": str(folder / "test.jsonl"), "split": "wizard_diverse"},
+        ],
+        "target": {"name": "tiny", "checkpoint": str(model), "sampling": sampling},
+        "rivals": [
+            {"name": "tiny-warm", "checkpoint": str(model), "sampling": {**sampling, "temperature": 1.0}},
+            {"name": "references", "backend": "recorded", "checkpoint": "references"},
+        ],
+        "judge": {"name": "tiny-judge", "checkpoint": str(model), "max_new_tokens": 8},
+        "engine": {"batch_size": 8, "dtype": "float32", "models_dir": str(folder / "models")},
+        "battles": {"slice_size": 8},
+        "ratings": {"resamples": 100},
+        "sft": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "max_length": 256},
+        "dpo": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "max_length": 256},
+        "promotion": {"min_instructions": 4},
+        "quality": {"min_parse_rate": 0},
+    }
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, tiny_model: Path) -> Config:
+    return configuration.load(flags={"root": str(tmp_path / "lake"), **settings(tmp_path, tiny_model)})
+
+
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Config:
+    """A lake with one finished round. Tests read it; what they change is a copy."""
+    folder = tmp_path_factory.mktemp("first-night")
+    config = configuration.load(flags={"root": str(folder / "lake"), **settings(folder, tiny_model)})
+    run(config)
+    return config
+
+
+@pytest.fixture
+def second_night(first_night: Config, tmp_path: Path) -> Config:
+    """A copy of the lake after the first night: lakes can be moved."""
+    shutil.copytree(first_night.root, tmp_path / "lake")
+    return first_night.model_copy(update={"root": str(tmp_path / "lake")})
+
+
+def run(config: Config, round_: str = ROUND) -> list[dict[str, Any]]:
+    lake = Lake.open(config)
+    summaries: list[dict[str, Any]] = []
+    run_round(config, lake, round_, lambda name, keys, summary: summaries.append(summary))
+    release(lake, config, round_, "test", f"round {round_}")
+    return summaries
+
+
+def rows(config: Config, text: str) -> list[Any]:
+    with Lake.open(config).connect() as connection:
+        return connection.sql(text).fetchall()
+
+
+def check_round(config: Config, round_: str = ROUND) -> None:
+    """What must hold of every finished round."""
+    [entry] = status(config, Lake.open(config), round_)
+    steps = {state for stage in entry["stages"].values() for state in stage.values()} | set(entry["steps"].values())
+    assert steps == {"done"}
+    assert entry["release"] is not None
+    # Every pair of every judged turn in both orders, nothing twice.
+    assert rows(
+        config,
+        """
+        select count(*) from (
+            select instruction_id, turn, model_a, model_b, judge_id, count(*) games, count(distinct shown_first) orders
+            from verdicts group by all having games <> 2 or orders <> 2
+        )
+        """,
+    ) == [(0,)]
+    # Every verdict has its instruction and both answers.
+    assert rows(
+        config,
+        """
+        select count(*) from verdicts v
+        where not exists (from responses r where r.instruction_id = v.instruction_id and r.turn = v.turn
+                          and r.contestant_id = v.model_a)
+           or not exists (from responses r where r.instruction_id = v.instruction_id and r.turn = v.turn
+                          and r.contestant_id = v.model_b)
+           or v.instruction_id not in (select instruction_id from instructions)
+        """,
+    ) == [(0,)]
+    # No test instruction was drawn or trained on.
+    assert rows(
+        config,
+        """
+        select count(*) from instructions join (select instruction_id from slices union select instruction_id from training_sets)
+        using (instruction_id) where split <> 'train'
+        """,
+    ) == [(0,)]
+
+
+def test_a_round_turns_the_flywheel(first_night: Config) -> None:
+    check_round(first_night)
+    audited = {table for (table,) in rows(first_night, 'select distinct "table" from quality_results')}
+    assert audited == {step.table for step in STEPS.values()}
+    trained = rows(
+        first_night, "select stage, status, steps, len(curve), checkpoint from training_runs order by stage desc"
+    )
+    assert [(stage, state) for stage, state, *_ in trained] == [("sft", "trained"), ("dpo", "trained")]
+    assert all(steps == curve > 0 for _, _, steps, curve, _ in trained)
+    for *_, checkpoint in trained:
+        assert (Path(first_night.root) / checkpoint.removeprefix("lake:") / "config.json").is_file()
+    board = rows(first_night, "select model from ratings where method = 'bradley_terry' and scope = 'wizard_arena'")
+    assert len(board) == 5  # the target, two rivals, two candidates
+    assert len(rows(first_night, "select 1 from promotions")) == 2
+
+
+def test_a_second_run_changes_nothing(first_night: Config) -> None:
+    heads = Lake.open(first_night).heads()
+    assert all(summary["unchanged"] for summary in run(first_night))
+    assert Lake.open(first_night).heads() == heads
+    assert len(releases(Lake.open(first_night))) == 1
+
+
+def test_the_next_round_draws_fresh_instructions_and_reuses_test_answers(second_night: Config) -> None:
+    before = rows(
+        second_night,
+        "select count(*) from responses where contestant_id like 'references-%' and arena = 'wizard_arena'",
+    )
+    run(second_night, NEXT)
+    check_round(second_night, NEXT)
+    assert rows(second_night, "select count(*), count(distinct instruction_id) from slices") == [(32, 32)]
+    after = rows(
+        second_night,
+        "select count(*) from responses where contestant_id like 'references-%' and arena = 'wizard_arena'",
+    )
+    assert after == before
+
+
+def test_the_champion_opens_the_next_stage(tiny: Config) -> None:
+    """With a test that anything passes, every candidate is promoted: each stage trains on the one before."""
+    always = tiny.model_copy(update={"promotion": tiny.promotion.model_copy(update={"margin": -1e6})})
+    run(always)
+    chain = rows(always, "select candidate, parent from training_runs order by round, stage desc")
+    assert [parent for _, parent in chain[1:]] == [candidate for candidate, _ in chain[:-1]]
+    assert chain[0][1] == tiny.target.contestant_id
+
+
+def test_a_stopped_gate_publishes_nothing_and_the_repaired_run_goes_on(tiny: Config) -> None:
+    strict = tiny.model_copy(update={"quality": tiny.quality.model_copy(update={"min_parse_rate": 1.0})})
+    with pytest.raises(GateStopped, match=f"verdicts/{ROUND}/sft/training.*nothing of it was published"):
+        run(strict)
+    assert rows(strict, "select count(*) from verdicts") == [(0,)]
+    assert (
+        rows(strict, "select count(*) from quality_results where severity = 'critical' and outcome = 'fail'")[0][0] > 0
+    )
+    answered = rows(strict, "select count(*) from responses")
+    run(tiny)
+    check_round(tiny)
+    assert rows(tiny, "select count(*) from responses where stage = 'sft' and arena = 'training'") == answered
+
+
+def test_an_interrupted_step_keeps_its_finished_units(tiny: Config) -> None:
+    lake = Lake.open(tiny)
+    keys = (ROUND, "sft", "training")
+    for name, values in (("land", ("train",)), ("prepare", ("train",)), ("draw", keys[:2])):
+        run_step(tiny, lake, name, *values)
+    unit, *_ = STEPS["generate"].units(tiny, lake, *keys)
+    assert perform(STEPS["generate"], tiny, lake, *keys, unit=unit)["answers"] > 0
+    total = perform(STEPS["generate"], tiny, lake, *keys)
+    assert total["answers"] == 2 * perform_count(tiny)
+
+
+def run_step(config: Config, lake: Lake, name: str, *keys: str) -> None:
+    from arena_etl.flywheel import do
+
+    do(config, lake, name, *keys)
+
+
+def perform_count(config: Config) -> int:
+    """Answers that one contestant owes in the slice."""
+    turns = rows(config, "select sum(i.turns) from slices s join instructions i using (instruction_id)")
+    return int(turns[0][0])
+
+
+@pytest.mark.parametrize("kills", [4])
+def test_a_killed_round_goes_on_from_what_was_committed(tmp_path: Path, tiny_model: Path, kills: int) -> None:
+    """kill -9 at several moments of a real `arena-etl run`; the run after the last one ends like an undisturbed one."""
+    import yaml
+
+    file = tmp_path / "arena.yaml"
+    file.write_text(yaml.safe_dump({"root": str(tmp_path / "lake"), **settings(tmp_path, tiny_model)}))
+    command = [sys.executable, "-m", "arena_etl", "--config", str(file), "run", "--round", ROUND]
+    config = configuration.load(file)
+    for progress in range(kills):
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "2"},
+        )
+        assert process.stderr is not None
+        seen = 0
+        for line in process.stderr:  # let a few more steps through each time, then kill inside the next one
+            seen += ": " in line and "unchanged" not in line
+            if seen > 4:
+                time.sleep(0.3 * progress)
+                break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finished = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    check_round(config)
+    assert len(releases(Lake.open(config))) == 1
+    double = "select count(*) - count(distinct (instruction_id, contestant_id, turn)) from responses"
+    assert rows(config, double) == [(0,)]

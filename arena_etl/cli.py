@@ -8,7 +8,7 @@ import json
 import sys
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
@@ -38,7 +38,10 @@ stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
 Round = Annotated[str, typer.Option("--round", "-r", help="UTC date of the round, YYYY-MM-DD, or `today`.")]
 NewestRound = Annotated[str | None, typer.Option("--round", "-r", help="YYYY-MM-DD; default: the newest round.")]
-Stage = Annotated[str, typer.Option("--stage", "-s", help="Stage of the round: sft or dpo.")]
+Stage = Annotated[configuration.Stage, typer.Option("--stage", "-s", help="Stage of the round.")]
+Arena = Annotated[
+    Literal["training", "wizard_arena"], typer.Option(help="The stage's fresh slice, or the held-out test set.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 AsOf = Annotated[
     str | None,
@@ -135,15 +138,15 @@ def run(round_: Round, as_json: Json = False) -> None:
 
 
 @app.command()
-def battle(round_: Round, stage: Stage = "sft", arena: str = TRAINING, as_json: Json = False) -> None:
-    """Draw the stage's slice and let the contestants answer. --arena wizard_arena: on the test set instead."""
+def battle(round_: Round, stage: Stage = "sft", arena: Arena = "training", as_json: Json = False) -> None:
+    """Draw the stage's slice and let the contestants answer."""
     round_ = parse_round(round_)
     draw = [("draw", (round_, stage))] if arena == TRAINING else []
     _steps([*draw, ("generate", (round_, stage, arena))], as_json)
 
 
 @app.command()
-def judge(round_: Round, stage: Stage = "sft", arena: str = TRAINING, as_json: Json = False) -> None:
+def judge(round_: Round, stage: Stage = "sft", arena: Arena = "training", as_json: Json = False) -> None:
     """Judge the answers in pairs, in both orders, and merge the games to battles."""
     round_ = parse_round(round_)
     _steps([(name, (round_, stage, arena)) for name in ("judge", "merge")], as_json)

@@ -88,7 +88,7 @@ class Engine(Section):
 
 
 class Battles(Section):
-    slice_size: int = Field(36, ge=1, description="fresh training instructions per round and stage")
+    slice_size: int = Field(40, ge=1, description="fresh training instructions per round and stage")
     seed: int = Field(0, description="seed of the draw")
     pairing: Literal["round_robin", "target"] = Field(
         "round_robin", description="round_robin: every pair, as in the paper; target: only the pairs of the target"
@@ -187,7 +187,7 @@ class Config(BaseSettings):
     battles: Battles = Battles()
     ratings: Ratings = Ratings()
     selection: Selection = Selection()
-    sft: Training = Training(learning_rate=2e-5, epochs=3, batch_size=8)
+    sft: Training = Training(learning_rate=5e-5, epochs=4, batch_size=8)
     dpo: DpoTraining = DpoTraining(learning_rate=5e-6, epochs=2, batch_size=8)
     promotion: Promotion = Promotion()
     quality: Quality = Quality()

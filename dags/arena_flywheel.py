@@ -31,29 +31,12 @@ def resolve_round() -> str:
     return tasks.resolve_round(get_current_context())
 
 
-@task
-def perform(step: str, keys: list[str], unit: str | None = None) -> dict[str, Any]:
-    return tasks.perform_step(step, keys, unit)
-
-
-@task
-def audit(step: str, keys: list[str]) -> dict[str, Any]:
-    return tasks.audit_step(step, keys)
-
-
-@task
-def plan(step: str, keys: list[str]) -> list[str]:
-    return tasks.step_units(step, keys)
-
-
-@task
-def release(round_: str, run: str) -> int:
-    return tasks.publish_release(round_, run)
-
-
-@task
-def report(round_: str) -> str:
-    return tasks.write_report(round_)
+# A summary is one XCom, not one per entry.
+perform = task(multiple_outputs=False)(tasks.perform_step)
+audit = task(multiple_outputs=False)(tasks.audit_step)
+plan = task(tasks.step_units)
+release = task(task_id="release")(tasks.publish_release)
+report = task(task_id="report")(tasks.write_report)
 
 
 def step(name: str, table: str, *keys: str) -> list[Any]:
@@ -67,7 +50,7 @@ def mapped_step(name: str, table: str, *keys: str) -> list[Any]:
     mapped = perform.override(
         task_id=name, max_active_tis_per_dagrun=1, map_index_template="{{ task.op_kwargs['unit'] }}"
     )
-    done = mapped.partial(step=name, keys=keys).expand(unit=units)
+    done = mapped.partial(name=name, keys=keys).expand(unit=units)
     return [units, done, audit.override(task_id=f"audit_{table}")(name, keys)]
 
 

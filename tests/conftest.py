@@ -1,6 +1,7 @@
 """What several rooms of tests share: a small configuration, lakes on a folder and on S3, a tiny chat model."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from arena_etl import config as configuration
 from arena_etl.config import Config
 from arena_etl.lake.delta import Lake
 from tests.tiny_model import make_tiny_model
+from tests.tiny_round import run, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -57,7 +59,11 @@ def s3_settings(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pyte
     """Settings of a lake in a bucket of its own."""
     import s3fs
 
-    for name, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}.items():
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }.items():
         monkeypatch.setenv(name, value)
     bucket = f"lake-{abs(hash(request.node.nodeid)):x}"
     s3fs.S3FileSystem(endpoint_url=s3_endpoint, use_listings_cache=False).mkdir(bucket)
@@ -80,3 +86,24 @@ def lake(config: Config) -> Lake:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, tiny_model: Path) -> Config:
+    return configuration.load(flags={"root": str(tmp_path / "lake"), **settings(tmp_path, tiny_model)})
+
+
+@pytest.fixture(scope="session")
+def first_night(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Config:
+    """A lake with one finished round. Tests read it; what they change is a copy."""
+    folder = tmp_path_factory.mktemp("first-night")
+    config = configuration.load(flags={"root": str(folder / "lake"), **settings(folder, tiny_model)})
+    run(config)
+    return config
+
+
+@pytest.fixture
+def second_night(first_night: Config, tmp_path: Path) -> Config:
+    """A copy of the lake after the first night: lakes can be moved."""
+    shutil.copytree(first_night.root, tmp_path / "lake")
+    return first_night.model_copy(update={"root": str(tmp_path / "lake")})

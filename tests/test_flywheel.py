@@ -1,8 +1,6 @@
 """A whole round on a tiny random model: real answers, verdicts, gradient steps and releases; killed, resumed, repeated."""
 
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,86 +13,12 @@ import pytest
 from arena_etl import config as configuration
 from arena_etl.config import Config
 from arena_etl.errors import GateStopped
-from arena_etl.flywheel import STEPS, run_round
+from arena_etl.flywheel import STEPS, do
 from arena_etl.lake.delta import Lake
-from arena_etl.lake.releases import release, releases
+from arena_etl.lake.releases import releases
 from arena_etl.operations.status import status
 from arena_etl.steps import perform
-
-ROUND = "2026-01-05"
-NEXT = "2026-01-06"
-
-
-def instruction(number: int, checked: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "id": f"q{number}",
-        "conversation": [{"role": "user", "content": f"What is {number} + {number}?"}],
-        "category": "math",
-        "license": "CC0-1.0",
-        "reference": [str(2 * number)],
-    }
-    if number % 7 == 0:  # some conversations have a second turn
-        row["conversation"].append({"role": "user", "content": "And one more?"})
-        row["reference"].append(str(2 * number + 1))
-    if checked:
-        row["checker"] = [{"type": "number", "value": 2 * number + turn} for turn in range(len(row["conversation"]))]
-    return row
-
-
-def settings(folder: Path, model: Path) -> dict[str, Any]:
-    """Two stages of eight instructions; a judge that cannot judge, so most instructions carry a checker."""
-    for name, numbers in (("train", range(1, 33)), ("test", range(100, 108))):
-        lines = [json.dumps(instruction(n, checked=n % 5 != 0)) for n in numbers]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-    sampling = {"max_new_tokens": 6}
-    return {
-        "sources": [
-            {"name": "train", "path": str(folder / "train.jsonl")},
-            {"name": "test", "path": str(folder / "test.jsonl"), "split": "wizard_diverse"},
-        ],
-        "target": {"name": "tiny", "checkpoint": str(model), "sampling": sampling},
-        "rivals": [
-            {"name": "tiny-warm", "checkpoint": str(model), "sampling": {**sampling, "temperature": 1.0}},
-            {"name": "references", "backend": "recorded", "checkpoint": "references"},
-        ],
-        "judge": {"name": "tiny-judge", "checkpoint": str(model), "max_new_tokens": 8},
-        "engine": {"batch_size": 8, "dtype": "float32", "models_dir": str(folder / "models")},
-        "battles": {"slice_size": 8},
-        "ratings": {"resamples": 100},
-        "sft": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "max_length": 256},
-        "dpo": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "max_length": 256},
-        "promotion": {"min_instructions": 4},
-        "quality": {"min_parse_rate": 0},
-    }
-
-
-@pytest.fixture
-def tiny(tmp_path: Path, tiny_model: Path) -> Config:
-    return configuration.load(flags={"root": str(tmp_path / "lake"), **settings(tmp_path, tiny_model)})
-
-
-@pytest.fixture(scope="module")
-def first_night(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Config:
-    """A lake with one finished round. Tests read it; what they change is a copy."""
-    folder = tmp_path_factory.mktemp("first-night")
-    config = configuration.load(flags={"root": str(folder / "lake"), **settings(folder, tiny_model)})
-    run(config)
-    return config
-
-
-@pytest.fixture
-def second_night(first_night: Config, tmp_path: Path) -> Config:
-    """A copy of the lake after the first night: lakes can be moved."""
-    shutil.copytree(first_night.root, tmp_path / "lake")
-    return first_night.model_copy(update={"root": str(tmp_path / "lake")})
-
-
-def run(config: Config, round_: str = ROUND) -> list[dict[str, Any]]:
-    lake = Lake.open(config)
-    summaries: list[dict[str, Any]] = []
-    run_round(config, lake, round_, lambda name, keys, summary: summaries.append(summary))
-    release(lake, config, round_, "test", f"round {round_}")
-    return summaries
+from tests.tiny_round import NEXT, ROUND, run, settings
 
 
 def rows(config: Config, text: str) -> list[Any]:
@@ -205,23 +129,11 @@ def test_an_interrupted_step_keeps_its_finished_units(tiny: Config) -> None:
     lake = Lake.open(tiny)
     keys = (ROUND, "sft", "training")
     for name, values in (("land", ("train",)), ("prepare", ("train",)), ("draw", keys[:2])):
-        run_step(tiny, lake, name, *values)
+        do(tiny, lake, name, *values)
     unit, *_ = STEPS["generate"].units(tiny, lake, *keys)
     assert perform(STEPS["generate"], tiny, lake, *keys, unit=unit)["answers"] > 0
-    total = perform(STEPS["generate"], tiny, lake, *keys)
-    assert total["answers"] == 2 * perform_count(tiny)
-
-
-def run_step(config: Config, lake: Lake, name: str, *keys: str) -> None:
-    from arena_etl.flywheel import do
-
-    do(config, lake, name, *keys)
-
-
-def perform_count(config: Config) -> int:
-    """Answers that one contestant owes in the slice."""
-    turns = rows(config, "select sum(i.turns) from slices s join instructions i using (instruction_id)")
-    return int(turns[0][0])
+    [(owed,)] = rows(tiny, "select sum(i.turns) from slices s join instructions i using (instruction_id)")
+    assert perform(STEPS["generate"], tiny, lake, *keys)["answers"] == 2 * owed  # the two other contestants
 
 
 @pytest.mark.parametrize("kills", [4])

@@ -16,6 +16,7 @@ from arena_etl.errors import ArenaError
 from arena_etl.rounds import parse_round
 
 DAG_ID = "arena_flywheel"
+INTERRUPTED = 130  # what shells report after Ctrl-C
 
 logger = logging.getLogger("arena_etl")
 
@@ -25,32 +26,50 @@ class Failures:
 
     def __init__(self) -> None:
         self.message = "the run failed outside of its tasks"
-        self.exit_code = ArenaError.exit_code
+        self.exit_code = 1
 
     @hookimpl
     def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error  # to Airflow it is an error like others, which the task would be tried again after
         expected = isinstance(error, AirflowFailException)
         self.message = f"{task_instance.task_id}: {error}"
-        self.exit_code = getattr(error.__cause__ if expected else error, "exit_code", ArenaError.exit_code)
+        self.exit_code = getattr(error.__cause__ if expected else error, "exit_code", 1)
         if not expected:
             logger.error("%s failed, try %d", task_instance.task_id, task_instance.try_number, exc_info=error)
         if task_instance.state == "failed":
-            _give_up(task_instance.dag_id, task_instance.run_id)
+            _give_up(task_instance.run_id)
 
 
-def _give_up(dag_id: str, run_id: str) -> None:
+def _give_up(run_id: str) -> None:
     """What has not begun is not going to; Airflow's own loop finds that out at one task per second."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
     from sqlalchemy import update
 
-    waiting = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.state.is_(None))
+    waiting = (TaskInstance.dag_id == DAG_ID, TaskInstance.run_id == run_id, TaskInstance.state.is_(None))
     with create_session() as session:
         session.execute(update(TaskInstance).where(*waiting).values(state="upstream_failed"))
 
 
+def _cancel() -> None:
+    """End the interrupted run in the database, or a scheduler that is started later would take it up."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.types import DagRunTriggeredByType
+    from sqlalchemy import update
+
+    running = (
+        DagRun.dag_id == DAG_ID,
+        DagRun.triggered_by == DagRunTriggeredByType.TEST,
+        DagRun.state == "running",
+    )
+    with create_session() as session:
+        session.execute(update(DagRun).where(*running).values(state="failed"))
+
+
 def run(round_: str) -> int:
-    """Run the DAG for a round and return the exit code: 0 done, 1 failed, 2 bad input, 3 stopped by a quality gate.
+    """Run the DAG for a round and return the exit code: 0 done, 1 failed, 2 bad input, 3 gate stopped, 130 interrupted.
 
     Needs a migrated metadata database, and ``AIRFLOW__CORE__DAGS_FOLDER`` naming the DAG's folder. Raises ArenaError when
     the DAG cannot be imported.
@@ -68,7 +87,13 @@ def run(round_: str) -> int:
     bag = DagBag(str(resources.DAGS / f"{DAG_ID}.py"))
     for problem in bag.import_errors.values():
         raise ArenaError(f"Airflow cannot import {DAG_ID}: {problem}")
-    if bag.dags[DAG_ID].test(run_conf={"round": round_}).state == "success":
+    try:
+        finished = bag.dags[DAG_ID].test(run_conf={"round": round_})
+    except KeyboardInterrupt:
+        _cancel()
+        sys.stderr.write("interrupted; run the same command again to go on\n")
+        return INTERRUPTED
+    if finished.state == "success":
         return 0
     sys.stderr.write(f"error: {failures.message}\n")
     return failures.exit_code

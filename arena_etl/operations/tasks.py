@@ -47,7 +47,7 @@ def perform_step(name: str, keys: Sequence[str], unit: str | None = None) -> "Su
     from arena_etl.steps import perform
 
     with _opened(name) as (config, lake, step):
-        return _logged(perform(step, config, lake, *keys, unit=unit), *keys, unit or "")
+        return _logged(perform(step, config, lake, *keys, unit=unit), *keys, *([unit] if unit else []))
 
 
 def audit_step(name: str, keys: Sequence[str]) -> "Summary":
@@ -58,13 +58,15 @@ def audit_step(name: str, keys: Sequence[str]) -> "Summary":
         return _logged(publish(step, config, lake, *keys), *keys)
 
 
-def publish_release(round_: str, run_id: str) -> int:
+def publish_release(round_: str, run: str) -> int:
     """Publish the newest state of all tables and return the release's id."""
     from arena_etl.lake.releases import release
 
     with _final_errors():
         config, lake = _open()
-        return release(lake, config, round_, "airflow", f"round {round_}, Airflow run {run_id}").release_id
+        published = release(lake, config, round_, "airflow", f"round {round_}, run {run}").release_id
+        logger.info("release %d of round %s", published, round_)
+        return published
 
 
 def write_report(round_: str) -> str:
@@ -73,7 +75,9 @@ def write_report(round_: str) -> str:
 
     with _final_errors():
         config, lake = _open()
-        return report.write(config, lake, round_)
+        written = report.write(config, lake, round_)
+        logger.info("report of round %s: %s", round_, written)
+        return written
 
 
 def _open() -> "tuple[Config, Lake]":
@@ -94,18 +98,17 @@ def _opened(name: str) -> "Iterator[tuple[Config, Lake, Step]]":
 
 @contextmanager
 def _final_errors() -> Iterator[None]:
-    """Errors that another attempt cannot cure fail the task at once; all others are left to its retries."""
+    """Errors that another attempt cannot cure fail the task for good; all others are left to its retries."""
     try:
         yield
     except (GateStopped, InputError) as error:
         from airflow.sdk.exceptions import AirflowFailException
 
-        stopped = "stopped by a quality gate: " if isinstance(error, GateStopped) else ""
-        raise AirflowFailException(f"{stopped}{error}") from error
+        raise AirflowFailException(str(error)) from error
 
 
 def _logged(summary: "Summary", *about: str) -> "Summary":
-    """One line per task in Airflow's log."""
-    head, *facts = summary.items()
-    logger.info("%s %s: %s", head[1], " ".join(about).strip(), ", ".join(f"{name} {value}" for name, value in facts))
+    """A line for the log that begins with the step or the table."""
+    (_, what), *facts = summary.items()
+    logger.info("%s: %s", " ".join([what, *about]), ", ".join(f"{name} {value}" for name, value in facts))
     return summary

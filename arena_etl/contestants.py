@@ -1,10 +1,9 @@
 """Who fights where: the champion, the candidate of a stage and the rivals."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena_etl.config import Config, Contestant, Sampling
+from arena_etl.config import Config, Contestant
 from arena_etl.engines import store
 from arena_etl.errors import ArenaError
 from arena_etl.lake.delta import Lake
@@ -34,11 +33,15 @@ def roster(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> l
 
 
 def champion(config: Config, lake: Lake, round_: str, stage: str) -> Contestant:
-    """The promoted checkpoint of the target that opens a stage: the last one promoted before it, else the target."""
+    """The promoted checkpoint of the target that opens a stage: the last one promoted before it, else the target.
+
+    It answers with the target's sampling and system prompt of today, as the candidate does: a promotion compares weights.
+    Another base model is another target: give it another name, or its promoted descendants go on.
+    """
     with lake.connect(["promotions", "models"]) as connection:
         row = connection.execute(
             """
-            select m.name, m.backend, m.checkpoint, m.revision, m.system_prompt, m.sampling
+            select m.name, m.checkpoint
             from promotions p join models m on m.contestant_id = p.candidate
             where p.decision = 'promoted' and m.family = $family
               and (p.round < $round or (p.round = $round and list_position($stages, p.stage) < list_position($stages, $stage)))
@@ -49,15 +52,7 @@ def champion(config: Config, lake: Lake, round_: str, stage: str) -> Contestant:
         ).fetchone()
     if row is None:
         return config.target
-    name, backend, checkpoint, revision, system_prompt, sampling = row
-    return Contestant(
-        name=name,
-        backend=backend,
-        checkpoint=checkpoint,
-        revision=revision,
-        system_prompt=system_prompt,
-        sampling=Sampling(**json.loads(sampling)),
-    )
+    return config.target.model_copy(update={"name": row[0], "checkpoint": row[1], "revision": None})
 
 
 def candidate(config: Config, lake: Lake, round_: str, stage: str) -> Contestant | None:
@@ -77,16 +72,13 @@ def candidate(config: Config, lake: Lake, round_: str, stage: str) -> Contestant
 
 def trained_contestant(config: Config, round_: str, stage: str, checkpoint: str) -> Contestant:
     """The target's definition over the weights that a stage trained."""
-    return Contestant(
-        name=f"{config.target.name}-{round_}-{stage}",
-        checkpoint=checkpoint,
-        system_prompt=config.target.system_prompt,
-        sampling=config.target.sampling,
-    )
+    name = f"{config.target.name}-{round_}-{stage}"
+    return config.target.model_copy(update={"name": name, "checkpoint": checkpoint, "revision": None})
 
 
 def model_dir(config: Config, lake: Lake, checkpoint: str, revision: str | None) -> Path:
     """A local folder with the checkpoint. ``lake:PATH`` lies under the lake's root, so a lake can move."""
     if checkpoint.startswith("lake:"):
         checkpoint = lake.storage.uri(checkpoint.removeprefix("lake:"))
-    return store.fetch(checkpoint, revision, Path(config.engine.models_dir), lake.storage.filesystem)
+    filesystem = lake.storage.filesystem_of(checkpoint) if "://" in checkpoint else None
+    return store.fetch(checkpoint, revision, Path(config.engine.models_dir), filesystem)

@@ -6,8 +6,10 @@ from typing import Any
 from arena_etl.analytics import battles, ratings, selection
 from arena_etl.battles import generate, registry
 from arena_etl.config import Config
+from arena_etl.errors import ArenaError
 from arena_etl.instructions import ingest, slices
 from arena_etl.lake.delta import Lake
+from arena_etl.lake.releases import Release, release
 from arena_etl.quality.publish import publish
 from arena_etl.rounds import TRAINING, WIZARD_ARENA
 from arena_etl.steps import Step, Summary, perform
@@ -63,6 +65,21 @@ def do(config: Config, lake: Lake, name: str, *keys: str) -> Summary:
     step = STEPS[name]
     summary = perform(step, config, lake, *keys)
     return summary | publish(step, config, lake, *keys)
+
+
+def release_round(config: Config, lake: Lake, round_: str, author: str, reason: str) -> Release:
+    """Publish the newest state of all tables, for all readers at once.
+
+    Raises ArenaError when another round is half done: its unfinished tables would become visible with this one.
+    """
+    begun = {values[0] for values in lake.fingerprints("slices")}
+    finished = {values[0] for values in lake.fingerprints("win_rates")}
+    if others := sorted(begun - finished - {round_}):
+        raise ArenaError(
+            f"release: round {', '.join(others)} is half done and would become visible with round {round_}. Finish it "
+            f"(`arena-etl run --round {others[0]}`), or drop it (`arena-etl rollback` to the last release)."
+        )
+    return release(lake, config, round_, author, reason)
 
 
 def run_round(config: Config, lake: Lake, round_: str, report: Callable[[str, tuple[str, ...], Summary], Any]) -> None:

@@ -1,6 +1,6 @@
 """Round identity: one nightly turn of the pipeline, keyed by its UTC date."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from arena_etl.errors import InputError
 
@@ -17,6 +17,6 @@ def parse_round(text: str | None) -> str:
     if text == "today":
         return datetime.now(UTC).date().isoformat()
     try:
-        return date.fromisoformat(text or "").isoformat()
+        return datetime.strptime(text or "", "%Y-%m-%d").date().isoformat()
     except ValueError:
         raise InputError(f"round {text!r}: a round is a UTC date, YYYY-MM-DD (for example 2026-01-05).") from None

@@ -37,6 +37,20 @@ def test_the_working_directory_s_file_is_found_and_arena_config_beats_it(
 
 
 @pytest.mark.parametrize(
+    "flags",
+    [
+        {"s3_endpoint": "https://user:hunter2@store.example"},
+        {"root": "s3://key:hunter2@bucket/lake"},
+        {"sources": [{"name": "logs", "path": "https://store.example/x.jsonl?signature=hunter2"}]},
+    ],
+)
+def test_credentials_are_refused_and_not_repeated(flags: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="credentials do not belong in a URL") as refused:
+        load(flags=flags)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("battle: {}\n", "battle: unknown setting"),

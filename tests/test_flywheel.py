@@ -1,5 +1,6 @@
 """A whole round on a tiny random model: real answers, verdicts, gradient steps and releases; killed, resumed, repeated."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,14 +12,16 @@ from typing import Any
 import pytest
 
 from arena_etl import config as configuration
-from arena_etl.config import Config
-from arena_etl.errors import GateStopped
-from arena_etl.flywheel import STEPS, do
+from arena_etl.config import Config, Contestant
+from arena_etl.errors import ArenaError, GateStopped
+from arena_etl.flywheel import STEPS, do, release_round
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import releases
 from arena_etl.operations.status import status
 from arena_etl.steps import perform
 from tests.tiny_round import NEXT, ROUND, run, settings
+
+SLICE = (ROUND, "sft", "training")
 
 
 def rows(config: Config, text: str) -> list[Any]:
@@ -125,15 +128,79 @@ def test_a_stopped_gate_publishes_nothing_and_the_repaired_run_goes_on(tiny: Con
     assert rows(tiny, "select count(*) from responses where stage = 'sft' and arena = 'training'") == answered
 
 
+def recorded(tiny: Config, tmp_path: Path, answers: dict[tuple[str, int], str]) -> Config:
+    """The round on recordings only: no model, quick."""
+    file = tmp_path / "recording.jsonl"
+    lines = [json.dumps({"instruction_id": i, "turn": t, "text": a}) for (i, t), a in answers.items()]
+    file.write_text("\n".join(lines) + "\n")
+    player = Contestant(name="player", backend="recorded", checkpoint=str(file))
+    return tiny.model_copy(update={"target": player, "rivals": tiny.rivals[1:]})
+
+
+def drawn(config: Config) -> list[tuple[str, int]]:
+    lake = Lake.open(config)
+    for name, values in (("land", ("train",)), ("prepare", ("train",)), ("draw", SLICE[:2])):
+        do(config, lake, name, *values)
+    turns = rows(config, "select instruction_id, turns from slices join instructions using (instruction_id)")
+    return [(instruction_id, turn) for instruction_id, count in turns for turn in range(1, count + 1)]
+
+
+def test_a_stopped_step_goes_on_when_its_data_is_repaired(tiny: Config, tmp_path: Path) -> None:
+    owed = drawn(tiny)
+    broken = recorded(tiny, tmp_path, dict.fromkeys(owed[:3], "4"))
+    with pytest.raises(GateStopped, match="responses"):
+        do(broken, Lake.open(broken), "generate", *SLICE)
+    repaired = recorded(tiny, tmp_path, dict.fromkeys(owed, "4"))
+    do(repaired, Lake.open(repaired), "generate", *SLICE)
+    assert rows(repaired, "select count(*), count(text) from responses") == [(2 * len(owed), 2 * len(owed))]
+
+
+def test_another_number_of_shards_in_the_middle_loses_and_doubles_nothing(tiny: Config, tmp_path: Path) -> None:
+    owed = drawn(tiny)
+    one = recorded(tiny, tmp_path, dict.fromkeys(owed, "4"))
+    two = one.model_copy(update={"battles": one.battles.model_copy(update={"shards": 2})})
+    lake = Lake.open(one)
+    first, *_ = STEPS["generate"].units(two, lake, *SLICE)
+    perform(STEPS["generate"], two, lake, *SLICE, unit=first)
+    do(one, lake, "generate", *SLICE)
+    assert rows(one, "select count(*) from responses") == [(2 * len(owed),)]
+    do(two, lake, "judge", *SLICE)
+    games = rows(one, "select count(*) from verdicts")
+    judged = rows(one, "select count(*) from verdicts where parse_status <> 'engine_error'")
+    assert games == [(2 * len(owed),)]
+    # A rival more: what is there is kept, by whichever shard, and only the rest is made.
+    more = two.model_copy(
+        update={"rivals": (*two.rivals, Contestant(name="again", backend="recorded", checkpoint="references"))}
+    )
+    do(more, lake, "generate", *SLICE)
+    assert do(more, lake, "judge", *SLICE)["reused"] == judged[0][0]
+    assert rows(more, "select count(*) from verdicts") == [(6 * len(owed),)]
+    # A rival less: its verdicts leave with it.
+    do(two, lake, "generate", *SLICE)
+    do(two, lake, "judge", *SLICE)
+    assert rows(two, "select count(*) from verdicts") == games
+
+
+@pytest.mark.parametrize("name", ["judge", "merge", "select", "train", "promote"])
+def test_a_step_before_its_turn_says_what_comes_first(tiny: Config, name: str) -> None:
+    keys = SLICE if name in ("judge", "merge") else SLICE[:2]
+    with pytest.raises(ArenaError, match="comes first"):
+        do(tiny, Lake.open(tiny), name, *keys)
+
+
+def test_a_release_waits_for_rounds_that_are_half_done(tiny: Config) -> None:
+    drawn(tiny)
+    with pytest.raises(ArenaError, match=f"round {ROUND} is half done"):
+        release_round(tiny, Lake.open(tiny), NEXT, "test", "too early")
+
+
 def test_an_interrupted_step_keeps_its_finished_units(tiny: Config) -> None:
     lake = Lake.open(tiny)
-    keys = (ROUND, "sft", "training")
-    for name, values in (("land", ("train",)), ("prepare", ("train",)), ("draw", keys[:2])):
-        do(tiny, lake, name, *values)
-    unit, *_ = STEPS["generate"].units(tiny, lake, *keys)
-    assert perform(STEPS["generate"], tiny, lake, *keys, unit=unit)["answers"] > 0
+    drawn(tiny)
+    unit, *_ = STEPS["generate"].units(tiny, lake, *SLICE)
+    assert perform(STEPS["generate"], tiny, lake, *SLICE, unit=unit)["answers"] > 0
     [(owed,)] = rows(tiny, "select sum(i.turns) from slices s join instructions i using (instruction_id)")
-    assert perform(STEPS["generate"], tiny, lake, *keys)["answers"] == 2 * owed  # the two other contestants
+    assert perform(STEPS["generate"], tiny, lake, *SLICE)["answers"] == 2 * owed  # the two other contestants
 
 
 @pytest.mark.parametrize("kills", [4])

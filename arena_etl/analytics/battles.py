@@ -9,7 +9,8 @@ from arena_etl.lake.staging import Staging
 
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> Any:
-    return {"verdicts": lake.fingerprint(Partition("verdicts", (round_, stage, arena)))}
+    verdicts = Partition("verdicts", (round_, stage, arena))
+    return {"verdicts": lake.require(verdicts, "`arena-etl judge` comes first.")}
 
 
 def merge(
@@ -18,5 +19,5 @@ def merge(
     """Stage the battles of an arena."""
     with lake.connect(["verdicts"]) as connection:
         rows = sql.run(connection, "battles/merge_games", round=round_, stage=stage, arena=arena).to_arrow_table()
-    staging.write("battles", rows)
+    staging.write(unit, "battles", rows)
     return {"battles": rows.num_rows}

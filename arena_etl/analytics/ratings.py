@@ -5,16 +5,22 @@ from typing import Any
 import pyarrow as pa
 
 from arena_etl.config import Config
+from arena_etl.errors import ArenaError
 from arena_etl.lake import sql
-from arena_etl.lake.delta import Lake, Partition
+from arena_etl.lake.delta import Lake
 from arena_etl.lake.staging import Staging
 from arena_etl.rounds import ARENAS
 
 
 def inputs(config: Config, lake: Lake, round_: str) -> Any:
-    battles = [Partition("battles", (round_, stage, arena)) for stage in config.stages for arena in ARENAS]
+    """All battles up to the round: one of an earlier round that is judged anew moves every later rating."""
+    battles = {
+        "/".join(values): number for values, number in lake.fingerprints("battles").items() if values[0] <= round_
+    }
+    if not any(name.startswith(round_) for name in battles):
+        raise ArenaError(f"round {round_}: no battle is published yet. `arena-etl judge` comes first.")
     return {
-        "battles": {partition.key: lake.fingerprint(partition) for partition in battles},
+        "battles": battles,
         "settings": config.ratings.model_dump(),
     }
 
@@ -30,7 +36,7 @@ def rate(config: Config, lake: Lake, staging: Staging, round_: str, unit: str) -
             sql.materialize(connection, "resampled_ratings", "ratings/bradley_terry_resamples", **parameters)
             tables.append(sql.run(connection, "ratings/bradley_terry", **parameters).to_arrow_table())
     rows = pa.concat_tables(tables)
-    staging.write("ratings", rows)
+    staging.write(unit, "ratings", rows)
     return {"ratings": rows.num_rows}
 
 
@@ -43,5 +49,5 @@ def win_rates(config: Config, lake: Lake, staging: Staging, round_: str, unit: s
             for scope in ARENAS
         ]
     rows = pa.concat_tables(tables)
-    staging.write("win-rates", rows)
+    staging.write(unit, "win-rates", rows)
     return {"win_rates": rows.num_rows}

@@ -12,7 +12,7 @@ from arena_etl.rounds import TRAINING
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str) -> Any:
     return {
-        "battles": lake.fingerprint(Partition("battles", (round_, stage, TRAINING))),
+        "battles": lake.require(Partition("battles", (round_, stage, TRAINING)), "`arena-etl judge` comes first."),
         "margin": _margin(config, stage),
         "target": champion(config, lake, round_, stage).contestant_id,
     }
@@ -29,7 +29,7 @@ def select(config: Config, lake: Lake, staging: Staging, round_: str, stage: str
             target=champion(config, lake, round_, stage).contestant_id,
             margin=_margin(config, stage),
         ).to_arrow_table()
-    staging.write("examples", rows)
+    staging.write(unit, "examples", rows)
     return {"selected": rows.num_rows}
 
 

@@ -1,5 +1,6 @@
 """Every contestant answers every instruction of an arena, turn by turn, each with its own history."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from arena_etl.config import Config, digest
+from arena_etl.config import Config, Contestant, digest
 from arena_etl.contestants import Entrant, model_dir, roster
 from arena_etl.engines.base import Completion, Engine, Message, Request, batched, failed
 from arena_etl.engines.recorded import RecordedEngine, load_answers
@@ -31,17 +32,20 @@ class Instruction:
 
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> Any:
+    entrants = roster(config, lake, round_, stage, arena)
     instructions = _instructions(lake, round_, stage, arena)
     return {
-        "contestants": [entrant.contestant_id for entrant in roster(config, lake, round_, stage, arena)],
+        "contestants": [entrant.contestant_id for entrant in entrants],
         "instructions": digest([instruction.instruction_id for instruction in instructions]),
+        "recordings": {e.contestant_id: _recording_sha256(e.contestant) for e in entrants if _is_file(e.contestant)},
     }
 
 
 def units(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> list[str]:
-    """``contestant_id/shard`` for every contestant and shard."""
+    """``contestant_id/shard-of-shards`` for every contestant and shard."""
     entrants = roster(config, lake, round_, stage, arena)
-    return [f"{entrant.contestant_id}/{shard}" for entrant in entrants for shard in range(config.battles.shards)]
+    shards = config.battles.shards
+    return [f"{entrant.contestant_id}/{shard}-of-{shards}" for entrant in entrants for shard in range(shards)]
 
 
 def generate(
@@ -50,27 +54,25 @@ def generate(
     """Stage the answers of one contestant to one shard of the arena's instructions.
 
     Answers that the lake or an interrupted run already has are never generated again: those of other rounds and stages
-    stay where they are, those of this partition are taken over.
+    stay where they are, those of this partition are taken over. Errors are tried again.
     """
     contestant_id, _, shard = unit.rpartition("/")
+    number, _, shards = shard.partition("-of-")
     entrant = next(e for e in roster(config, lake, round_, stage, arena) if e.contestant_id == contestant_id)
-    instructions = _instructions(lake, round_, stage, arena)[int(shard) :: config.battles.shards]
-    part = unit.replace("/", ".")
+    instructions = _instructions(lake, round_, stage, arena)[int(number) :: int(shards)]
 
-    answers = _answers(lake, contestant_id, staging)
-    taken_over = _committed(lake, contestant_id, staging)
-    if taken_over.num_rows:
-        staging.write(f"{part}-kept", taken_over)
+    elsewhere, kept = _existing(lake, staging, entrant, instructions)
+    staging.keep(unit, kept)
+    answers = elsewhere | {(row["instruction_id"], row["turn"]): row["text"] for row in kept.to_pylist()}
+    owed = {(i.instruction_id, turn) for i in instructions for turn in range(1, len(i.turns) + 1)}
     missing = [i for i in instructions if any((i.instruction_id, t + 1) not in answers for t in range(len(i.turns)))]
-    counts = {"answers": 0, "reused": sum(len(i.turns) for i in instructions), "errors": 0}
+    counts = {"answers": 0, "reused": len(owed & answers.keys()), "errors": 0}
     if not missing:
         return counts
 
     engine = _engine(config, lake, entrant, missing)
     request = json.dumps(engine.request_settings, ensure_ascii=False, sort_keys=True)
-    total = sum((i.instruction_id, t + 1) not in answers for i in missing for t in range(len(i.turns)))
-    counts["reused"] -= total
-    with tqdm(total=total, desc=f"generate {unit}", unit=" answers", disable=None) as progress:
+    with tqdm(total=len(owed - answers.keys()), desc=f"generate {unit}", unit=" answers", disable=None) as progress:
         for turn in range(1, max(len(i.turns) for i in missing) + 1):
             due = [i for i in missing if len(i.turns) >= turn and (i.instruction_id, turn) not in answers]
             histories = {f"{i.instruction_id}/{turn}": _history(i, turn, answers) for i in due}
@@ -78,7 +80,7 @@ def generate(
             lost = [failed(key, "an earlier turn has no answer") for key, m in histories.items() if m is None]
             for chunk in batched(chain(lost, engine.complete(requests)), config.engine.batch_size):
                 name = digest([completion.key for completion in chunk])[:16]
-                staging.write(f"{part}-{name}", _rows(chunk, round_, stage, arena, contestant_id, request))
+                staging.write(unit, name, _rows(chunk, round_, stage, arena, contestant_id, request))
                 for completion in chunk:
                     instruction_id, _, _ = completion.key.rpartition("/")
                     answers[instruction_id, turn] = completion.text
@@ -99,28 +101,50 @@ def _instructions(lake: Lake, round_: str, stage: str, arena: str) -> list[Instr
     return [Instruction(i, tuple(turns), tuple(reference) if reference else None) for i, turns, reference in rows]
 
 
-def _answers(lake: Lake, contestant_id: str, staging: Staging) -> dict[Key, str | None]:
-    """Every answer of the contestant that exists, committed anywhere or staged here. None: it ended in an error."""
+def _existing(
+    lake: Lake, staging: Staging, entrant: Entrant, instructions: list[Instruction]
+) -> tuple[dict[Key, str | None], pa.Table]:
+    """What the contestant answered to these instructions before: in other partitions, and for this one.
+
+    A recording costs nothing to play again and may have changed: of it, nothing is kept for this partition.
+    """
+    parameters = {"contestant": entrant.contestant_id}
+    mine = "contestant_id = $contestant and instruction_id in (select instruction_id from wanted)"
+    ids = pa.array([instruction.instruction_id for instruction in instructions], pa.string())
     with lake.connect(["responses"]) as connection:
+        connection.register("wanted", pa.table({"instruction_id": ids}))
         connection.register("staged", staging.read())
-        rows = connection.execute(
-            """
-            select instruction_id, turn, text from responses where contestant_id = $contestant_id
-            union all
-            select instruction_id, turn, text from staged where contestant_id = $contestant_id
-            """,
-            {"contestant_id": contestant_id},
+        elsewhere = connection.execute(
+            f"select instruction_id, turn, text from responses where {mine} and not ({staging.partition.predicate})",
+            parameters,
         ).fetchall()
-    return {(instruction_id, turn): text for instruction_id, turn, text in rows}
-
-
-def _committed(lake: Lake, contestant_id: str, staging: Staging) -> pa.Table:
-    """The contestant's rows in the partition that is about to be replaced."""
-    with lake.connect(["responses"]) as connection:
-        return connection.sql(
-            f"select * from responses where {staging.partition.predicate} and contestant_id = $contestant_id",
-            params={"contestant_id": contestant_id},
+        kept: pa.Table = connection.sql(
+            f"""
+            with here as (
+                select * from responses where {mine} and {staging.partition.predicate}
+                union all
+                select * from staged where {mine}
+            )
+            select * from here where text is not null
+            qualify row_number() over (partition by instruction_id, turn order by created_at) = 1
+            order by instruction_id, turn
+            """,
+            params=parameters,
         ).to_arrow_table()
+    answered = {(instruction_id, turn): text for instruction_id, turn, text in elsewhere}
+    return answered, kept.slice(0, 0) if entrant.contestant.backend == "recorded" else kept
+
+
+def _is_file(contestant: Contestant) -> bool:
+    return contestant.backend == "recorded" and contestant.checkpoint != "references"
+
+
+def _recording_sha256(contestant: Contestant) -> str:
+    try:
+        with Path(contestant.checkpoint).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"contestant {contestant.name}: its recording cannot be read: {error}") from error
 
 
 def _history(instruction: Instruction, turn: int, answers: dict[Key, str | None]) -> list[Message] | None:

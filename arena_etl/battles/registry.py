@@ -1,4 +1,4 @@
-"""The model registry: everything that fights is written down before its first battle."""
+"""The model registry: everything that fights on the test set is written down before it does."""
 
 import json
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ def inputs(config: Config, lake: Lake, round_: str, stage: str) -> Any:
 def register(config: Config, lake: Lake, staging: Staging, round_: str, stage: str, unit: str) -> dict[str, int]:
     """Stage a models row for every contestant of the stage that is not registered yet."""
     with lake.connect(["models"]) as connection:
-        families = dict(connection.execute("select contestant_id, family from models").fetchall())
+        known = {row[0] for row in connection.sql("select contestant_id from models").fetchall()}
     entrants = roster(config, lake, round_, stage, WIZARD_ARENA)
     rows = [
         {
@@ -29,7 +29,7 @@ def register(config: Config, lake: Lake, staging: Staging, round_: str, stage: s
             "contestant_id": entrant.contestant_id,
             "name": entrant.contestant.name,
             "role": entrant.role,
-            "family": config.target.name if entrant.role == "candidate" else entrant.contestant.name,
+            "family": entrant.contestant.name if entrant.role == "rival" else config.target.name,
             "backend": entrant.contestant.backend,
             "checkpoint": entrant.contestant.checkpoint,
             "revision": entrant.contestant.revision,
@@ -39,7 +39,7 @@ def register(config: Config, lake: Lake, staging: Staging, round_: str, stage: s
             "created_at": datetime.now(UTC),
         }
         for entrant in entrants
-        if entrant.contestant_id not in families
+        if entrant.contestant_id not in known
     ]
-    staging.write("models", pa.Table.from_pylist(rows, schema=TABLES["models"].arrow_schema()))
+    staging.write(unit, "models", pa.Table.from_pylist(rows, schema=TABLES["models"].arrow_schema()))
     return {"registered": len(rows)}

@@ -33,5 +33,5 @@ def draw(config: Config, lake: Lake, staging: Staging, round_: str, stage: str, 
             f"round {round_}, stage {stage}: no fresh training instruction is left; every one was drawn before. "
             "Add a source to `sources` and run `arena-etl ingest`."
         )
-    staging.write("slice", rows)
+    staging.write(unit, "slice", rows)
     return {"drawn": rows.num_rows, "wanted": config.battles.slice_size}

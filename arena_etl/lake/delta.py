@@ -8,10 +8,12 @@ and changes nothing, which also covers a commit whose reply was lost.
 
 import json
 import random
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -30,7 +32,11 @@ ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class Partition:
-    """What one commit replaces: the rows of ``table`` with these values in its partition columns."""
+    """What one commit is about, named by ``key``.
+
+    It replaces the rows of ``table`` with these values in its partition columns. In tables that only grow, the values
+    just name the batch that is added.
+    """
 
     table: str
     values: tuple[str, ...] = ()
@@ -49,6 +55,8 @@ class Partition:
 
     @property
     def predicate(self) -> str:
+        if odd := [value for value in self.values if not re.fullmatch(r"[A-Za-z0-9._-]+", value)]:
+            raise InputError(f"{self.key}: {odd[0]!r} cannot name a partition: letters, digits, dots, dashes only.")
         return " and ".join(f"{column} = '{value}'" for column, value in self.columns.items())
 
 
@@ -64,17 +72,29 @@ class Lake:
         self.storage = storage
 
     @classmethod
-    def open(cls, config: Config) -> "Lake":
-        """Open the configured lake, creating it when the place is empty.
+    def open(cls, config: Config, create: bool = True) -> "Lake":
+        """Open the configured lake; with ``create``, make it when the place is empty and check that it can be written.
 
-        Raises InputError for a place that cannot be written and for a lake written by a newer schema.
+        Raises InputError for a place that cannot be read or written, for a lake that is not there and for one that was
+        written by a newer schema.
         """
         storage = Storage.of(config)
         marker = storage.uri(MARKER)
-        if not storage.filesystem.exists(marker):
-            storage.check_writable()
-            storage.filesystem.pipe_file(marker, json.dumps({"schema_version": SCHEMA_VERSION}).encode())
-        found = json.loads(storage.filesystem.cat_file(marker))["schema_version"]
+        with storage.errors():
+            there = storage.filesystem.exists(marker)
+            if create:
+                storage.check_writable()
+                if not there:
+                    storage.put(marker, json.dumps({"schema_version": SCHEMA_VERSION}).encode())
+            elif not there:
+                raise InputError(
+                    f"lake {storage.root}: there is none. `arena-etl run --round today` makes it; see `root`."
+                )
+            content = storage.filesystem.cat_file(marker)
+        try:
+            found = json.loads(content)["schema_version"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f'{marker}: damaged. Write {{"schema_version": {SCHEMA_VERSION}}} into it.') from None
         if found > SCHEMA_VERSION:
             raise InputError(
                 f"lake {storage.root}: written by schema version {found}, this program knows {SCHEMA_VERSION}. "
@@ -97,9 +117,25 @@ class Lake:
         return {name: table.version() for name, table in tables if table is not None}
 
     def fingerprint(self, partition: Partition) -> int | None:
-        """The fingerprint with which a partition was last committed, or None. 0: it was rolled back."""
+        """The fingerprint with which a partition was last committed; None if it was not, or was rolled back."""
         table = self.table(partition.table)
-        return table.transaction_version(partition.key) if table is not None else None
+        return (table.transaction_version(partition.key) or None) if table is not None else None
+
+    def fingerprints(self, name: str) -> dict[tuple[str, ...], int]:
+        """The fingerprint of every partition that has rows, by its values."""
+        table = self.table(name)
+        if table is None:
+            return {}
+        found = (tuple(p[column] for column in TABLES[name].partition_by) for p in table.partitions())
+        committed = {values: table.transaction_version(Partition(name, values).key) for values in found}
+        return {values: number for values, number in sorted(committed.items()) if number}
+
+    def require(self, partition: Partition, remedy: str) -> int:
+        """The fingerprint of a partition that a step builds on. Raises ArenaError while it is not published."""
+        found = self.fingerprint(partition)
+        if found is None:
+            raise ArenaError(f"{partition.key}: not published yet. {remedy}")
+        return found
 
     def connect(
         self, tables: Iterable[str] = TABLES, versions: Mapping[str, int] | None = None
@@ -125,6 +161,8 @@ class Lake:
         known = versions is None or name in versions
         table = self.table(name, versions[name] if versions else None) if known else None
         files = sorted(table.file_uris()) if table is not None else []
+        if self.storage.is_local:  # delta-rs answers with URLs, DuckDB wants paths
+            files = [unquote(file) for file in files]
         declared = TABLES[name]
         body = declared.empty_select()
         if files:
@@ -142,17 +180,21 @@ class Lake:
     def commit(self, partition: Partition, rows: pa.Table, fingerprint: int, metadata: Mapping[str, Any]) -> int:
         """Publish an audited batch in one Delta commit and return the table's version.
 
-        Replaces the partition, or adds to it where the table is declared ``append``. Zero rows empty the partition. A
-        batch that is already committed under this fingerprint changes nothing.
+        Replaces the partition, or adds to it where the table is declared ``append``: then only rows whose grain is not
+        there yet. Zero rows empty the partition. A batch that is already committed under this fingerprint changes nothing.
 
-        Raises ArenaError when another writer published other contents of the same partition in the meantime.
+        Raises ArenaError when another writer published other contents of the same partition, or rows that must be unique
+        over all partitions, in the meantime.
         """
         declared = partition.declaration
         table = self.create(declared)
         before = table.transaction_version(partition.key)
+        transactions = [Transaction(partition.key, fingerprint)]
+        if declared.unique:  # writers of different partitions must not overtake each other's check
+            transactions.append(Transaction(declared.name, 1))
         properties = CommitProperties(
             custom_metadata={"key": partition.key, **{k: str(v) for k, v in metadata.items()}},
-            app_transactions=[Transaction(partition.key, fingerprint)],
+            app_transactions=transactions,
             max_commit_retries=0,
         )
         for attempt in range(ATTEMPTS):
@@ -161,7 +203,7 @@ class Lake:
             if table.transaction_version(partition.key) != before:
                 break
             try:
-                batch = rows.cast(declared.arrow_schema())
+                batch = self._unique(partition, rows.cast(declared.arrow_schema()))
                 options: dict[str, Any] = {
                     "commit_properties": properties,
                     "storage_options": self.storage.delta_options,
@@ -183,6 +225,29 @@ class Lake:
             "Nothing of this batch was published; run the step again to build on what is there now."
         )
 
+    def _unique(self, partition: Partition, rows: pa.Table) -> pa.Table:
+        """The rows that may be committed: growing tables skip what they have, others refuse what is elsewhere."""
+        declared = partition.declaration
+        if not declared.unique:
+            return rows
+        key = ", ".join(f'"{column}"' for column in declared.unique)
+        with self.connect([declared.name]) as connection:
+            connection.register("batch", rows)
+            if declared.append:
+                fresh: pa.Table = connection.sql(
+                    f'select * from batch where ({key}) not in (select ({key}) from "{declared.name}")'
+                ).to_arrow_table()
+                return fresh.cast(rows.schema)
+            [(double,)] = connection.sql(
+                f"select count(*) from batch where ({key}) in "
+                f'(select ({key}) from "{declared.name}" where not ({partition.predicate}))'
+            ).fetchall()
+        if double:
+            raise ArenaError(
+                f"{partition.key}: {double} rows were published elsewhere in the meantime. Run the step again."
+            )
+        return rows
+
     def restore(self, name: str, version: int) -> None:
         """Give a table the contents of an earlier version again, as a new version.
 
@@ -190,10 +255,11 @@ class Lake:
         """
         table = self.table(name)
         earlier = self.table(name, version)
-        if table is None or earlier is None or table.version() == version:
+        if table is None or earlier is None or sorted(table.file_uris()) == sorted(earlier.file_uris()):
             return
-        keys = {commit["key"] for commit in table.history(table.version() - version) if "key" in commit}
-        resets = [Transaction(key, earlier.transaction_version(key) or 0) for key in sorted(keys)]
+        keys = sorted({commit["key"] for commit in table.history() if "key" in commit})
+        then = {key: earlier.transaction_version(key) or 0 for key in keys}
+        resets = [Transaction(key, then[key]) for key in keys if then[key] != (table.transaction_version(key) or 0)]
         write_deltalake(
             table,
             TABLES[name].arrow_schema().empty_table(),

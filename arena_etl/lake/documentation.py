@@ -19,7 +19,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield f"Generated from `arena_etl/lake/tables.py` (schema version {SCHEMA_VERSION}) by `make docs`; do not edit."
     yield ""
-    yield "Ask them with `arena-etl sql \"select ...\"`: views of the newest release have the names below."
+    yield 'Ask them with `arena-etl sql "select ..."`: views of the newest release have the names below.'
     for table in TABLES.values():
         yield from _table(table)
 
@@ -31,7 +31,8 @@ def _table(table: Table) -> Iterator[str]:
     yield ""
     yield table.meaning
     yield ""
-    yield f"Grain: {', '.join(table.grain)}. Partitioned by: {partition}. {'Rows are only added.' if table.append else ''}".strip()
+    added = " Rows are only added." if table.append else ""
+    yield f"Grain: {', '.join(table.grain)}. Partitioned by: {partition}.{added}"
     yield ""
     yield "| column | type | meaning | null |"
     yield "| --- | --- | --- | --- |"

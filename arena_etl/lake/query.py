@@ -8,8 +8,6 @@ from arena_etl.errors import InputError
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import resolve
 
-_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-
 
 def query(lake: Lake, text: str, as_of: str | None = None) -> Any:
     """The rows of one SELECT over views named like the tables, as a pyarrow.Table.
@@ -22,7 +20,7 @@ def query(lake: Lake, text: str, as_of: str | None = None) -> Any:
         connection.execute("set enable_external_access = false; set lock_configuration = true")
         try:
             statements = connection.extract_statements(text)
-            if len(statements) != 1 or statements[0].type not in _READING:
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise InputError("one SELECT at a time: the lake is read-only here.")
             return connection.sql(statements[0].query).to_arrow_table()
         except duckdb.Error as error:

@@ -109,8 +109,6 @@ def release(lake: Lake, config: Config, round_: str | None, author: str, reason:
             config=json.dumps(config.model_dump(mode="json"), ensure_ascii=False, sort_keys=True),
             created_at=datetime.now(UTC),
         )
-        if table.transaction_version("releases") == row.release_id:
-            continue  # another publisher took this number after we read
         try:
             write_deltalake(
                 table,
@@ -139,6 +137,9 @@ def rollback(lake: Lake, config: Config, release_id: int, author: str, reason: s
     for name in lake.heads():
         if name not in AUDIT_LOG:
             lake.restore(name, chosen.versions.get(name, 0))
+    staged = lake.storage.uri("_staging")
+    if lake.storage.filesystem.exists(staged):  # it was made for the state that is left
+        lake.storage.filesystem.rm(staged, recursive=True)
     return release(lake, config, chosen.round, author, f"rollback to release {release_id}: {reason}")
 
 

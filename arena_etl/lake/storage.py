@@ -1,10 +1,14 @@
 """The one place that knows where bytes lie: a local folder or an S3 prefix, for fsspec, delta-rs and DuckDB alike."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from arena_etl.config import Config
 from arena_etl.errors import InputError
@@ -25,6 +29,10 @@ class Storage:
             raise InputError(f"root: {config.root!r}: a lake is a local folder or s3://bucket/prefix, not {scheme}://")
         if not separator:
             root = str(Path(root).expanduser().resolve())
+        if odd := sorted(set(root) & set("[]*?%'")):
+            raise InputError(
+                f"root: {config.root!r}: the characters {' '.join(odd)} do not work in the path of a lake."
+            )
         return cls(root, config.s3_endpoint)
 
     @property
@@ -45,6 +53,23 @@ class Storage:
 
         return s3fs.S3FileSystem(endpoint_url=self.s3_endpoint, use_listings_cache=False)
 
+    def filesystem_of(self, url: str) -> Any:
+        """The fsspec file system of any other place: S3 at the configured endpoint, else whatever the URL says."""
+        import fsspec
+
+        if url.startswith("s3://"):
+            return fsspec.filesystem("s3", endpoint_url=self.s3_endpoint, use_listings_cache=False)
+        return fsspec.url_to_fs(url)[0]
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write one file, whole or not at all."""
+        if not self.is_local:  # a PUT is atomic
+            self.filesystem.pipe_file(path, content)
+            return
+        self.filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        self.filesystem.pipe_file(f"{path}.tmp", content)
+        self.filesystem.mv(f"{path}.tmp", path)
+
     @property
     def delta_options(self) -> dict[str, str]:
         """Options for delta-rs; credentials are left to its own reading of the environment."""
@@ -59,11 +84,17 @@ class Storage:
     def check_writable(self) -> None:
         """Raise InputError, naming the place and the reason, when the root cannot be written to."""
         probe = self.uri(f".writable-{os.getpid()}")
-        try:
-            self.filesystem.pipe_file(probe, b"")
+        with self.errors():
+            self.put(probe, b"")
             self.filesystem.rm_file(probe)
-        except (OSError, PermissionError) as error:
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Around access to the root: what the store says becomes an InputError that names the place and the remedy."""
+        try:
+            yield
+        except (OSError, BotoCoreError, ClientError) as error:
             raise InputError(
-                f"lake {self.root}: cannot be written ({error}). Check the permissions and free space of the folder or "
-                "bucket, the credentials (AWS_*), or set another `root`."
+                f"lake {self.root}: cannot be read or written ({error}). Check the permissions and free space of the folder "
+                "or bucket, the endpoint, the credentials (AWS_*), or set another `root`."
             ) from error

@@ -23,7 +23,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """``grain``: the unique key. ``partition_by``: what one commit replaces. ``append``: rows are only ever added."""
+    """``grain``: the unique key. ``partition_by``: what one commit replaces. ``append``: rows are only ever added.
+
+    ``unique``: columns that every commit checks against the whole table, not only inside its batch.
+    """
 
     name: str
     meaning: str
@@ -31,6 +34,7 @@ class Table:
     partition_by: tuple[str, ...]
     columns: tuple[Column, ...]
     append: bool = False
+    unique: tuple[str, ...] = ()
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -68,9 +72,10 @@ _DECLARED = (
         grain=("source", "source_id"),
         partition_by=("source",),
         append=True,
+        unique=("source", "source_id"),
         columns=(
             Column("source", "VARCHAR", "name of the source in the configuration"),
-            Column("source_id", "VARCHAR", "the row's id in the source, else its line number"),
+            Column("source_id", "VARCHAR", "the row's id in the source, else the hash of its conversation"),
             Column("line", "BIGINT", "line of the source file, from 1"),
             Column("raw", "VARCHAR", "the line as it was, JSON text"),
             Column("license", "VARCHAR", "licence under which the source gives this row"),
@@ -85,6 +90,7 @@ _DECLARED = (
         grain=("instruction_id",),
         partition_by=("source",),
         append=True,
+        unique=("instruction_id",),
         columns=(
             INSTRUCTION,
             Column("source", "VARCHAR", "source that first brought it"),
@@ -107,14 +113,16 @@ _DECLARED = (
         "The draw: which fresh training instructions each stage fights on. Stored, so that it is never repeated.",
         grain=("round", "stage", "instruction_id"),
         partition_by=("round", "stage"),
+        unique=("instruction_id",),
         columns=(ROUND, STAGE, INSTRUCTION, Column("position", "INTEGER", "place in the seeded order, from 0")),
     ),
     Table(
         "models",
-        "Registry of everything that fought, judged or was trained.",
+        "Registry of everything that fought.",
         grain=("contestant_id",),
         partition_by=("round",),
         append=True,
+        unique=("contestant_id",),
         columns=(
             Column("round", "VARCHAR", "round that registered the model, YYYY-MM-DD"),
             Column("contestant_id", "VARCHAR", "name and first 8 hex digits of the definition's hash"),
@@ -342,6 +350,7 @@ _DECLARED = (
         grain=("table", "key", "expectation"),
         partition_by=("table",),
         append=True,
+        unique=("table", "key", "expectation"),
         columns=(
             Column("table", "VARCHAR", "table that the row was meant for"),
             Column("key", "VARCHAR", "grain of the row, JSON"),

@@ -41,7 +41,7 @@ def doctor(config: Config) -> list[Check]:
 def _run(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, True, check())
-    except (ArenaError, OSError, ImportError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other checks go on
         return Check(name, False, str(error))
 
 
@@ -98,10 +98,10 @@ def _free_space(config: Config) -> str:
 
 
 def _sources(config: Config) -> str:
-    import fsspec
-
+    storage = Storage.of(config)
     for source in config.sources:
-        with fsspec.open(source_path(source), "rb") as file:
+        path = source_path(source)
+        with storage.filesystem_of(path).open(path, "rb") as file:
             file.read(1)
     return ", ".join(source.name for source in config.sources)
 

@@ -60,11 +60,11 @@ def audit_step(name: str, keys: Sequence[str]) -> "Summary":
 
 def publish_release(round_: str, run: str) -> int:
     """Publish the newest state of all tables and return the release's id."""
-    from arena_etl.lake.releases import release
+    from arena_etl.flywheel import release_round
 
     with _final_errors():
         config, lake = _open()
-        published = release(lake, config, round_, "airflow", f"round {round_}, run {run}").release_id
+        published = release_round(config, lake, round_, "airflow", f"round {round_}, run {run}").release_id
         logger.info("release %d of round %s", published, round_)
         return published
 
@@ -110,5 +110,6 @@ def _final_errors() -> Iterator[None]:
 def _logged(summary: "Summary", *about: str) -> "Summary":
     """A line for the log that begins with the step or the table."""
     (_, what), *facts = summary.items()
-    logger.info("%s: %s", " ".join([what, *about]), ", ".join(f"{name} {value}" for name, value in facts))
+    told = ", ".join(f"{name} {value}" for name, value in facts)
+    logger.info("%s: %s", " ".join([what, *about]), told or "staged before")
     return summary

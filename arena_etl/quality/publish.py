@@ -26,15 +26,16 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str) -> Summary:
     staging = step.staging(config, lake, *keys)
     partition = staging.partition
     if lake.fingerprint(partition) == staging.fingerprint:
+        staging.clear()  # a run that was killed after its commit left it
         return {"table": partition.table, "unchanged": True}
     if missing := unfinished(step, config, lake, *keys):
         raise ArenaError(
             f"{partition.key}: {len(missing)} units of `{step.name}` are not done yet: {', '.join(missing[:5])}. Run them first."
         )
     rejects = staging.rejects()
-    result, passed = audit(
-        TABLES[partition.table], staging.read(), config.quality.model_dump(), config.quality.max_quarantine_share
-    )
+    staged = staging.read(step.units(config, lake, *keys))
+    limit = config.quality.max_quarantine_share
+    result, passed = audit(TABLES[partition.table], staged, config.quality.model_dump(), limit)
     audit_id = f"{partition.key}/{staging.fingerprint:015x}/{datetime.now(UTC):%Y%m%dT%H%M%S}"
     _record(staging, result, audit_id)
     held = pa.concat_tables([_held(staging, result), rejects])
@@ -43,12 +44,13 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str) -> Summary:
         lake.commit(quarantine, held, 1, {"audit": audit_id})
     share = held.num_rows / max(1, rejects.num_rows + result.rows)
     reasons = list(result.reasons)
-    if share > config.quality.max_quarantine_share and rejects.num_rows:
+    if share > limit and rejects.num_rows:
         reasons.append(
             f"{held.num_rows} of {rejects.num_rows + result.rows} rows were refused, more than quality.max_quarantine_share "
-            f"{config.quality.max_quarantine_share:.0%}; first: {held['reason'][0].as_py()}"
+            f"{limit:.0%}; first: {held['reason'][0].as_py()}"
         )
     if reasons:
+        staging.reopen()
         raise GateStopped(
             f"quality gate stopped {partition.key}; nothing of it was published:\n- "
             + "\n- ".join(reasons)

@@ -18,7 +18,9 @@ TEST = "bradley_terry_difference_resampled_instructions"
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str) -> Any:
     return {
-        "battles": lake.fingerprint(Partition("battles", (round_, stage, WIZARD_ARENA))),
+        "battles": lake.require(
+            Partition("battles", (round_, stage, WIZARD_ARENA)), "`arena-etl evaluate` comes first."
+        ),
         "training_runs": lake.fingerprint(Partition("training_runs", (round_, stage))),
         "promotion": config.promotion.model_dump(),
         "ratings": config.ratings.model_dump(),
@@ -50,14 +52,26 @@ def promote(config: Config, lake: Lake, staging: Staging, round_: str, stage: st
     if trained is None:
         row["reason"] = "nothing was trained in this stage"
     else:
-        row |= _compare(config, lake, round_, trained.contestant_id, holder.contestant_id)
+        row |= _compare(config, lake, round_, stage, trained.contestant_id, holder.contestant_id)
         row["decision"], row["reason"] = _decide(config, row)
-    staging.write("decision", pa.Table.from_pylist([row], schema=TABLES["promotions"].arrow_schema()))
+    staging.write(unit, "decision", pa.Table.from_pylist([row], schema=TABLES["promotions"].arrow_schema()))
     return {"decision": row["decision"], "reason": row["reason"]}
 
 
-def _compare(config: Config, lake: Lake, round_: str, candidate_id: str, champion_id: str) -> dict[str, Any]:
+def _compare(
+    config: Config, lake: Lake, round_: str, stage: str, candidate_id: str, champion_id: str
+) -> dict[str, Any]:
     with lake.connect(["battles"]) as connection:
+        # Later stages of the round may have fought already when a decision is made again: they do not count.
+        connection.execute(
+            """
+            create temporary table fought as
+            select * from battles
+            where round < $round or (round = $round and list_position($stages, stage) <= list_position($stages, $stage))
+            """,
+            {"round": round_, "stage": stage, "stages": list(config.stages)},
+        )
+        connection.execute("create or replace view battles as select * from fought")
         sql.materialize(
             connection,
             "resampled_ratings",

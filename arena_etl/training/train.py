@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,17 @@ from arena_etl.training.trainers import TrainingResult, train_dpo, train_sft
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str) -> Any:
     return {
-        "training_sets": lake.fingerprint(Partition("training_sets", (round_, stage))),
+        "training_sets": lake.require(Partition("training_sets", (round_, stage)), "`arena-etl select` comes first."),
         "parent": champion(config, lake, round_, stage).contestant_id,
         "hyperparameters": _settings(config, stage).model_dump(),
     }
 
 
 def train(config: Config, lake: Lake, staging: Staging, round_: str, stage: str, unit: str) -> dict[str, int]:
-    """Train, upload the checkpoint to ``lake:checkpoints/<run_id>`` and stage the training_runs row.
+    """Train, upload the checkpoint under ``lake:checkpoints/`` and stage the training_runs row.
 
-    A stage that selected nothing trains nothing: its row says ``skipped``. A run whose checkpoint is already in the lake
-    because it was killed between upload and publication trains again: its loss curve would be missing otherwise.
+    A stage that selected nothing trains nothing: its row says ``skipped``. Every training writes a folder of its own, so
+    weights that were trained again are another contestant and never answer in the name of the first.
     """
     with lake.connect(["training_sets"]) as connection:
         examples: pa.Table = connection.sql(
@@ -61,20 +62,20 @@ def train(config: Config, lake: Lake, staging: Staging, round_: str, stage: str,
     }
     if examples.num_rows:
         base = model_dir(config, lake, parent.checkpoint, parent.revision)
-        checkpoint = f"lake:checkpoints/{run_id}"
+        folder = f"{run_id}-{uuid.uuid4().hex[:8]}"
         with tempfile.TemporaryDirectory() as scratch:
             out = Path(scratch) / "checkpoint"
             if stage == "sft":
                 result = train_sft(examples, base, out, config.sft, config.engine)
             else:
                 result = train_dpo(examples, base, out, config.dpo, config.engine)
-            store.upload(out, lake.storage.uri("checkpoints", run_id), lake.storage.filesystem)
+            store.upload(out, lake.storage.uri("checkpoints", folder), lake.storage.filesystem)
         row |= _outcome(result)
         row["status"] = "trained"
-        row["checkpoint"] = checkpoint
-        row["candidate"] = trained_contestant(config, round_, stage, checkpoint).contestant_id
+        row["checkpoint"] = f"lake:checkpoints/{folder}"
+        row["candidate"] = trained_contestant(config, round_, stage, row["checkpoint"]).contestant_id
     row["created_at"] = datetime.now(UTC)
-    staging.write("run", pa.Table.from_pylist([row], schema=TABLES["training_runs"].arrow_schema()))
+    staging.write(unit, "run", pa.Table.from_pylist([row], schema=TABLES["training_runs"].arrow_schema()))
     return {"examples": row["examples"], "steps": row["steps"]}
 
 

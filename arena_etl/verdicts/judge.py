@@ -6,6 +6,7 @@ has a verdict for are never judged again.
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import combinations
@@ -43,7 +44,11 @@ class Game:
 
     @property
     def key(self) -> str:
-        return "|".join((self.instruction_id, str(self.turn), self.model_a, self.model_b, self.shown_first))
+        return _key(vars(self))
+
+
+def _key(game: Mapping[str, Any]) -> str:
+    return "|".join(str(game[name]) for name in ("instruction_id", "turn", "model_a", "model_b", "shown_first"))
 
 
 def judge_id(config: Config, kind: str) -> str:
@@ -56,7 +61,7 @@ def judge_id(config: Config, kind: str) -> str:
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> Any:
     return {
-        "responses": lake.fingerprint(Partition("responses", (round_, stage, arena))),
+        "responses": lake.require(Partition("responses", (round_, stage, arena)), "`arena-etl battle` comes first."),
         "judges": [judge_id(config, kind) for kind in _kinds(config)],
         "verifiers": config.judge.verifiers,
         "pairs": _pairs(config, lake, round_, stage, arena),
@@ -64,8 +69,9 @@ def inputs(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> A
 
 
 def units(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> list[str]:
-    """``verifier/shard`` and ``model/shard``."""
-    return [f"{kind}/{shard}" for kind in _kinds(config) for shard in range(config.battles.shards)]
+    """``verifier/shard-of-shards`` and ``model/shard-of-shards``."""
+    shards = config.battles.shards
+    return [f"{kind}/{shard}-of-{shards}" for kind in _kinds(config) for shard in range(shards)]
 
 
 def judge(
@@ -73,17 +79,17 @@ def judge(
 ) -> dict[str, int]:
     """Stage the verdicts of one judge on one shard of the arena's instructions."""
     kind, _, shard = unit.partition("/")
+    number, _, shards = shard.partition("-of-")
     judge_name = judge_id(config, kind)
     games = _games(config, lake, round_, stage, arena, verified=kind == VERIFIER)
     instructions = sorted({game.instruction_id for game in games})
-    mine = set(instructions[int(shard) :: config.battles.shards])
-    done = _judged(lake, staging, judge_name)
-    kept = _committed(lake, staging, judge_name)
-    part = unit.replace("/", ".")
-    if kept.num_rows:
-        staging.write(f"{part}-kept", kept)
-    due = [game for game in games if game.instruction_id in mine and game.key not in done]
-    counts = {"verdicts": 0, "reused": sum(game.instruction_id in mine for game in games) - len(due), "unparsed": 0}
+    mine = set(instructions[int(number) :: int(shards)])
+    games = [game for game in games if game.instruction_id in mine]
+    elsewhere, kept = _existing(lake, staging, judge_name, games)
+    staging.keep(unit, kept)
+    done = elsewhere | {_key(row) for row in kept.to_pylist()}
+    due = [game for game in games if game.key not in done]
+    counts = {"verdicts": 0, "reused": len(games) - len(due), "unparsed": 0}
     size = 1_000 if kind == VERIFIER else config.engine.batch_size
     verdicts = _verify(due) if kind == VERIFIER else _ask(config, lake, due)
     common = {"round": round_, "stage": stage, "arena": arena, "judge_id": judge_name}
@@ -91,7 +97,7 @@ def judge(
         for chunk in batched(verdicts, size):
             rows = [{**common, **row, "created_at": datetime.now(UTC)} for row in chunk]
             name = digest([[row[c] for c in TABLES["verdicts"].grain] for row in rows])[:16]
-            staging.write(f"{part}-{name}", pa.Table.from_pylist(rows, schema=TABLES["verdicts"].arrow_schema()))
+            staging.write(unit, name, pa.Table.from_pylist(rows, schema=TABLES["verdicts"].arrow_schema()))
             counts["verdicts"] += len(rows)
             counts["unparsed"] += sum(row["parse_status"] != "ok" for row in rows)
             progress.update(len(rows))
@@ -144,29 +150,34 @@ def _games(config: Config, lake: Lake, round_: str, stage: str, arena: str, veri
     return games
 
 
-def _judged(lake: Lake, staging: Staging, judge_name: str) -> set[str]:
-    """Keys of the games that have a verdict of this judge, committed anywhere or staged here."""
-    columns = "concat_ws('|', instruction_id, turn, model_a, model_b, shown_first)"
+def _existing(lake: Lake, staging: Staging, judge_name: str, games: list[Game]) -> tuple[set[str], pa.Table]:
+    """Verdicts that these games have already: keys of those in other partitions, and rows for this one.
+
+    Only verdicts of games that are still to be fought are kept, and none that had nothing to judge: those are tried again.
+    """
+    parameters = {"judge": judge_name}
+    key = "concat_ws('|', instruction_id, turn, model_a, model_b, shown_first)"
+    mine = f"judge_id = $judge and {key} in (select key from wanted)"
     with lake.connect(["verdicts"]) as connection:
+        connection.register("wanted", pa.table({"key": pa.array([game.key for game in games], pa.string())}))
         connection.register("staged", staging.read())
-        rows = connection.execute(
-            f"""
-            select {columns} from verdicts where judge_id = $judge
-            union all
-            select {columns} from staged where judge_id = $judge
-            """,
-            {"judge": judge_name},
+        elsewhere = connection.execute(
+            f"select {key} from verdicts where {mine} and not ({staging.partition.predicate})", parameters
         ).fetchall()
-    return {row[0] for row in rows}
-
-
-def _committed(lake: Lake, staging: Staging, judge_name: str) -> pa.Table:
-    """The judge's rows in the partition that is about to be replaced."""
-    with lake.connect(["verdicts"]) as connection:
-        return connection.sql(
-            f"select * from verdicts where {staging.partition.predicate} and judge_id = $judge",
-            params={"judge": judge_name},
+        kept: pa.Table = connection.sql(
+            f"""
+            with here as (
+                select * from verdicts where {mine} and {staging.partition.predicate}
+                union all
+                select * from staged where {mine}
+            )
+            select * from here where parse_status not in ('engine_error', 'missing_response')
+            qualify row_number() over (partition by {key} order by created_at) = 1
+            order by {key}
+            """,
+            params=parameters,
         ).to_arrow_table()
+    return {row[0] for row in elsewhere}, kept
 
 
 def _verify(games: list[Game]) -> Any:

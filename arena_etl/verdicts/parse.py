@@ -13,7 +13,9 @@ Status = Literal[
     "out_of_range",  # a score is outside 1 to 10
 ]
 
-_SCORE = re.compile(r"^[ \t*]*Score-(?P<side>[AB])[ \t*]*:[ \t*]*(?P<score>\d+(?:\.\d+)?)(?:[ \t]*/[ \t]*10)?[ \t*.,]*$", re.M)
+_SCORE = re.compile(
+    r"^[ \t*]*Score-(?P<side>[AB])[ \t*]*:[ \t*]*(?P<score>\d+(?:\.\d+)?)(?:[ \t]*/[ \t]*10)?[ \t*.,]*$", re.M
+)
 _REASON = re.compile(r"^[ \t*]*Reason[ \t*]*:(?P<reason>.+)", re.M | re.S)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 from jinja2 import Environment, StrictUndefined
+from jinja2 import Template as JinjaTemplate
 from pydantic import BaseModel, ConfigDict
 
 from arena_etl.engines.base import Message
@@ -70,10 +71,14 @@ def messages(template: Template, exchanges: list[Exchange]) -> tuple[Message, ..
 
 def _user(template: Template, exchanges: list[Exchange]) -> str:
     *history, current = [Exchange(e.instruction, _inert(e.answer_a), _inert(e.answer_b)) for e in exchanges]
-    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
-    return environment.from_string(template.user).render(
+    return _compiled(template.user).render(
         history=history, instruction=current.instruction, answer_a=current.answer_a, answer_b=current.answer_b
     )
+
+
+@cache
+def _compiled(text: str) -> JinjaTemplate:
+    return Environment(undefined=StrictUndefined, autoescape=False).from_string(text)
 
 
 def _inert(answer: str) -> str:

@@ -20,8 +20,6 @@ from tests.tiny_model import make_tiny_model
 
 ROUND = "2026-01-05"
 
-pytestmark = pytest.mark.slow
-
 
 def instruction(text: str, answer: int, checked: bool) -> dict[str, Any]:
     checker = {"checker": [{"type": "number", "value": answer}]} if checked else {}

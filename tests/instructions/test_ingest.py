@@ -71,10 +71,53 @@ def test_one_row_per_distinct_conversation(tmp_path: Path) -> None:
     assert rows(lake, "select source_id, license from instructions") == [("a", "CC0-1.0")]
 
 
-def test_the_source_s_licence_and_line_number_fill_in(tmp_path: Path) -> None:
+def test_the_source_s_licence_fills_in_and_the_contents_name_the_row(tmp_path: Path) -> None:
     config, lake = setup(tmp_path, [json.dumps(line("What is 2 + 2?", license=None))])
     ingest(config, lake)
-    assert rows(lake, "select source_id, license from raw_instructions") == [("1", "CC-BY-4.0")]
+    assert rows(
+        lake, "select r.license, source_id = instruction_id from raw_instructions r join instructions using (source_id)"
+    ) == [("CC-BY-4.0", True)]
+
+
+def test_a_line_inserted_at_the_top_is_the_only_new_one(tmp_path: Path) -> None:
+    old = [json.dumps(line(f"What is {n} + 1?")) for n in range(5)]
+    ingest(*setup(tmp_path, old))
+    config, lake = setup(tmp_path, [json.dumps(line("What is 99 + 1?")), *old])
+    landed, prepared = ingest(config, lake)
+    assert (landed["new"], landed["known"], prepared["landed"]) == (1, 5, 6)
+    assert rows(lake, "select count(*) from instructions") == [(6,)]
+
+
+def test_other_contents_under_a_known_id_are_held(tmp_path: Path) -> None:
+    lines = [json.dumps(line(f"What is {n} + 1?", id=n)) for n in range(20)]
+    ingest(*setup(tmp_path, lines))
+    more = [json.dumps(line(f"What is {n} + 2?", id=n)) for n in range(20, 40)]
+    config, lake = setup(tmp_path, [json.dumps(line("What is 7 + 7?", id=3)), *lines, *more])
+    ingest(config, lake)
+    assert rows(lake, "select count(*) from instructions") == [(40,)]
+    assert "id 3 was landed before with other contents" in rows(lake, "select reason from quarantine")[0][0]
+
+
+def test_old_bad_lines_do_not_block_a_small_increment(tmp_path: Path) -> None:
+    lines = [json.dumps(line(f"What is {n} + 1?")) for n in range(40)] + ["{broken", "{broken too"]
+    ingest(*setup(tmp_path, lines))
+    config, lake = setup(tmp_path, [*lines, json.dumps(line("What is 99 + 1?"))])
+    ingest(config, lake)
+    assert rows(lake, "select count(*) from instructions") == [(41,)]
+    assert rows(lake, "select count(*), count(distinct key) from quarantine") == [(2, 2)]
+
+
+def test_a_test_set_never_becomes_training_data(tmp_path: Path) -> None:
+    config, lake = setup(tmp_path, [json.dumps(line("What is 2 + 2?"))])
+    ingest(config, lake)
+    other = config.model_copy(update={"sources": (config.sources[0].model_copy(update={"split": "wizard_hard"}),)})
+    with pytest.raises(InputError, match="in the lake as train, now wizard_hard"):
+        ingest(other, lake)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    config, lake = setup(tmp_path, ["\ufeff" + json.dumps(line("What is 2 + 2?"))])
+    assert ingest(config, lake)[0]["new"] == 1
 
 
 @pytest.mark.parametrize(
@@ -121,5 +164,5 @@ def test_a_row_without_a_licence_does_not_enter(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     config, lake = setup(tmp_path, [])
     (tmp_path / "source.jsonl").unlink()
-    with pytest.raises(InputError, match=r"source mine: .*source\.jsonl cannot be opened"):
+    with pytest.raises(InputError, match=r"source mine: .*source\.jsonl cannot be read"):
         ingest(config, lake)

@@ -18,7 +18,7 @@ SECOND = Partition("slices", ("2026-01-06", "sft"))
 
 
 def slices(round_: str, count: int) -> pa.Table:
-    rows = [{"round": round_, "stage": "sft", "instruction_id": f"i{n}", "position": n} for n in range(count)]
+    rows = [{"round": round_, "stage": "sft", "instruction_id": f"{round_}-{n}", "position": n} for n in range(count)]
     return pa.Table.from_pylist(rows, schema=TABLES["slices"].arrow_schema())
 
 
@@ -92,7 +92,7 @@ def test_restore_brings_the_contents_back_and_forgets_what_was_done_since(lake: 
     lake.commit(SECOND, slices("2026-01-06", 0), 9, {})
     lake.restore("slices", version)
     assert counts(lake) == {"2026-01-05": 3}
-    assert (lake.fingerprint(FIRST), lake.fingerprint(SECOND)) == (1, 0)
+    assert (lake.fingerprint(FIRST), lake.fingerprint(SECOND)) == (1, None)
     lake.commit(SECOND, slices("2026-01-06", 2), 9, {})
     assert counts(lake) == {"2026-01-05": 3, "2026-01-06": 2}
 
@@ -116,7 +116,7 @@ def test_a_lake_of_a_newer_schema_is_refused(config: configuration.Config, lake:
 def test_a_read_only_place_is_named(tmp_path: Any) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("a file, not a folder")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be read or written"):
         Lake.open(configuration.load(flags={"root": str(blocked / "lake")}))
 
 
@@ -160,3 +160,49 @@ def test_parallel_writers_never_mix(tmp_path: Any, same_round: bool) -> None:
     else:
         assert outcomes == ["won"] * 4
         assert found == {round_: 10 + n for n, round_ in enumerate(rounds)}
+
+
+def test_what_must_be_unique_in_the_table_is_refused_elsewhere(lake: Lake) -> None:
+    lake.commit(FIRST, slices("2026-01-05", 3), 1, {})
+    stolen = slices("2026-01-05", 1).set_column(0, "round", pa.array(["2026-01-06"]))
+    with pytest.raises(ArenaError, match="published elsewhere"):
+        lake.commit(SECOND, stolen, 1, {})
+    lake.commit(FIRST, slices("2026-01-05", 4), 2, {})
+    assert counts(lake) == {"2026-01-05": 4}
+
+
+def test_growing_tables_take_a_row_once(lake: Lake) -> None:
+    for name in ("a", "b"):
+        lake.commit(Partition("models", ("2026-01-05", name)), batch("models"), 1, {})
+    with lake.connect(["models"]) as connection:
+        assert connection.sql("select count(*) from models").fetchall() == [(len(batch("models")),)]
+
+
+@pytest.mark.parametrize("folder", ["la ke", "läke", "la+ke#1"])
+def test_a_lake_lies_in_any_ordinary_folder(tmp_path: Any, folder: str) -> None:
+    lake = Lake.open(configuration.load(flags={"root": str(tmp_path / folder)}))
+    lake.commit(FIRST, slices("2026-01-05", 3), 1, {})
+    assert counts(lake) == {"2026-01-05": 3}
+
+
+@pytest.mark.parametrize("folder", ["lake[1]", "lak%20e", "l*ke", "lake?x"])
+def test_a_path_that_cannot_work_is_refused(tmp_path: Any, folder: str) -> None:
+    with pytest.raises(InputError, match="do not work in the path of a lake"):
+        Lake.open(configuration.load(flags={"root": str(tmp_path / folder)}))
+
+
+def test_reading_makes_no_lake(config: configuration.Config) -> None:
+    with pytest.raises(InputError, match="there is none"):
+        Lake.open(config, create=False)
+
+
+def test_rolling_forward_again_remembers_what_is_done(lake: Lake) -> None:
+    first = lake.commit(FIRST, slices("2026-01-05", 3), 1, {})
+    second = lake.commit(SECOND, slices("2026-01-06", 2), 9, {})
+    lake.restore("slices", first)
+    assert lake.fingerprint(SECOND) is None
+    lake.restore("slices", second)
+    assert (lake.fingerprint(FIRST), lake.fingerprint(SECOND)) == (1, 9)
+    head = lake.heads()
+    lake.restore("slices", second)
+    assert lake.heads() == head

@@ -65,7 +65,7 @@ def test_rollback_returns_heads_and_readers_and_lets_the_step_run_again(config: 
     rollback(released, config, 1, "person", "wrong teacher")
     assert count(released) == count(released, "head") == 3
     assert count(released, "2") == 5
-    assert released.fingerprint(SECOND) == 0
+    assert released.fingerprint(SECOND) is None
     assert "wrong teacher" in releases(released)[-1].reason
 
 
@@ -80,6 +80,7 @@ def test_rollback_returns_heads_and_readers_and_lets_the_step_run_again(config: 
         "select * from read_text('/etc/hostname')",
         "set enable_external_access = true",
         "attach 'x.db'",
+        "explain analyze copy (select 1) to 'stolen.csv'",
         "selec 1",
     ],
 )

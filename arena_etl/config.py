@@ -200,7 +200,7 @@ class Config(BaseSettings):
     battles: Battles = Battles()
     ratings: Ratings = Ratings()
     selection: Selection = Selection()
-    sft: Training = Training(learning_rate=5e-5, epochs=4, batch_size=8)
+    sft: Training = Training(learning_rate=1e-4, epochs=4, batch_size=8)
     dpo: DpoTraining = DpoTraining(learning_rate=5e-6, epochs=2, batch_size=8)
     promotion: Promotion = Promotion()
     quality: Quality = Quality()

@@ -1,7 +1,6 @@
 """TransformersEngine against bare transformers: the same prompts, batches and answers, greedy."""
 
 import json
-import os
 import statistics
 import sys
 import time
@@ -121,11 +120,12 @@ def summary(name: str, runs: list[Run], tokens: int) -> Result:
 def main(
     pairs: Annotated[int, typer.Option(min=1, help="timed pairs of runs, after one warm-up")] = 4,
     batch_size: Annotated[int, typer.Option(min=1, max=PROMPTS, help="prompts per batch")] = 16,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; one is steadiest on busy cores")] = 1,
     models_dir: Annotated[Path, typer.Option(help="folder for the converted checkpoint")] = MODELS_DIR,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Time the engine against bare transformers. Fails if they answer differently."""
-    settings = Engine(batch_size=batch_size)
+    settings = Engine(batch_size=batch_size, threads=threads)
     folder = store.fetch(CHECKPOINT, None, models_dir)
     engine = TransformersEngine(folder, Sampling(max_new_tokens=NEW_TOKENS), None, settings)
     dtype = engine.request_settings["dtype"]
@@ -155,7 +155,7 @@ def main(
         document = {
             "device": device.type,
             "dtype": dtype,
-            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
             "pairs": pairs,
             "batch_size": batch_size,
             "tokens": tokens,
@@ -166,7 +166,9 @@ def main(
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
-    table = Table(title=f"{PROMPTS} prompts, {tokens} tokens, batches of {batch_size}, {dtype} on {device.type}")
+    table = Table(
+        title=f"{PROMPTS} prompts, {tokens} tokens, {dtype} on {device.type}, threads: {torch.get_num_threads()}"
+    )
     for heading in ("", "median seconds", "tokens/s", "outside generate"):
         table.add_column(heading, justify="right" if heading else "left")
     for result in results:

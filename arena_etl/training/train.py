@@ -1,5 +1,6 @@
 """Train the champion on what its stage selected, and keep the checkpoint in the lake."""
 
+import gc
 import json
 import tempfile
 import uuid
@@ -69,6 +70,7 @@ def train(config: Config, lake: Lake, staging: Staging, round_: str, stage: str,
                 result = train_sft(examples, base, out, config.sft, config.engine)
             else:
                 result = train_dpo(examples, base, out, config.dpo, config.engine)
+            gc.collect()  # cycles inside the trainer would hold model and optimizer through the next step
             store.upload(out, lake.storage.uri("checkpoints", folder), lake.storage.filesystem)
         row |= _outcome(result)
         row["status"] = "trained"

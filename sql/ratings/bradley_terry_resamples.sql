@@ -8,7 +8,8 @@
 --   Whole instructions are drawn (with all their turns, pairs and judges), because battles on one instruction are not
 --   independent. Draw d of resample r takes instruction md5(seed, r, d) modulo their number, in the order of their ids:
 --   the same on every machine and for every order of the rows.
---   Battles are counted per instruction and pair, then per resample and pair; a tie is half a win for each side.
+--   Battles are counted per resample and pair (model_a sorts before model_b: a pair is stored one way); a tie is half a
+--   win for each side.
 --   $prior_games drawn games of each model against one virtual opponent keep undefeated models finite.
 --   The log likelihood is concave; Newton's method maximises it for all resamples at once. A step d is shortened by
 --   ln(1 + r) / r, where r = max d - min d: with that it converges from any start. Fixed-point iterations (Zermelo's,
@@ -30,23 +31,6 @@ with recursive usable_battles as materialized (
         case winner when 'model_a' then 1.0 when 'tie' then 0.5 else 0.0 end::double as score
     from battles
     where arena = $scope and round <= $round and winner in ('model_a', 'model_b', 'tie')
-),
-
-sides as (
-    select instruction_id, model_a as model, model_b as opponent, score from usable_battles
-    union all
-    select instruction_id, model_b, model_a, 1 - score from usable_battles
-),
-
-instruction_counts as (
-    select
-        instruction_id,
-        model,
-        opponent,
-        sum(score) as wins,
-        sum(1 - score) as losses
-    from sides
-    group by all
 ),
 
 instructions_in_order as (
@@ -72,17 +56,24 @@ weights as (
     select 0, position, 1 from instructions_in_order
 ),
 
-counts as materialized (
+pair_counts as materialized (
     select
         resample,
-        model,
-        opponent,
-        sum(weight * wins) as wins,
-        sum(weight * losses) as losses
+        model_a,
+        model_b,
+        sum(weight * score) as wins,
+        sum(weight * (1 - score)) as losses
     from weights
     inner join instructions_in_order using (position)
-    inner join instruction_counts using (instruction_id)
+    inner join usable_battles using (instruction_id)
     group by all
+),
+
+-- Both directions of every pair.
+counts as materialized (
+    select resample, model_a as model, model_b as opponent, wins, losses from pair_counts
+    union all
+    select resample, model_b, model_a, losses, wins from pair_counts
 ),
 
 -- No contestant is called '': that is the virtual opponent.
@@ -233,8 +224,9 @@ fitted as (
 models as (
     select
         model,
-        count(*) as n
-    from sides
+        sum(wins + losses)::bigint as n
+    from counts
+    where resample = 0
     group by model
 ),
 

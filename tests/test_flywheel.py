@@ -83,6 +83,19 @@ def test_a_round_turns_the_flywheel(first_night: Config) -> None:
     assert len(rows(first_night, "select 1 from promotions")) == 2
 
 
+def test_a_round_turns_on_s3_as_well(tiny: Config, s3_settings: dict[str, Any]) -> None:
+    """The candidate's weights travel through the bucket: they are uploaded by training and fetched to fight."""
+    config = tiny.model_copy(update={**s3_settings, "stages": ("sft",)})
+    run(config)
+    check_round(config)
+    [(checkpoint,)] = rows(config, "select checkpoint from training_runs")
+    lake = Lake.open(config)
+    assert lake.storage.filesystem.exists(lake.storage.uri(checkpoint.removeprefix("lake:"), "config.json"))
+    heads = lake.heads()
+    assert all(summary["unchanged"] for summary in run(config))
+    assert lake.heads() == heads
+
+
 def test_a_second_run_changes_nothing(first_night: Config) -> None:
     heads = Lake.open(first_night).heads()
     assert all(summary["unchanged"] for summary in run(first_night))

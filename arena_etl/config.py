@@ -201,7 +201,7 @@ class Config(BaseSettings):
     ratings: Ratings = Ratings()
     selection: Selection = Selection()
     sft: Training = Training(learning_rate=1e-4, epochs=4, batch_size=8)
-    dpo: DpoTraining = DpoTraining(learning_rate=5e-6, epochs=2, batch_size=8)
+    dpo: DpoTraining = DpoTraining(learning_rate=1e-6, epochs=2, batch_size=8, micro_batch=2)
     promotion: Promotion = Promotion()
     quality: Quality = Quality()
 

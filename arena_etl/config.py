@@ -101,7 +101,7 @@ class Engine(Section):
 
 
 class Battles(Section):
-    slice_size: int = Field(40, ge=1, description="fresh training instructions per round and stage")
+    slice_size: int = Field(48, ge=1, description="fresh training instructions per round and stage")
     seed: int = Field(0, description="seed of the draw")
     pairing: Literal["round_robin", "target"] = Field(
         "round_robin", description="round_robin: every pair, as in the paper; target: only the pairs of the target"

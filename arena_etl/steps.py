@@ -54,9 +54,3 @@ def perform(step: Step, config: Config, lake: Lake, *keys: str, unit: str | None
             total[name] = total.get(name, 0) + value if isinstance(value, int) else value
         staging.finish(each)
     return total
-
-
-def unfinished(step: Step, config: Config, lake: Lake, *keys: str) -> list[str]:
-    """Units of a step that are not staged yet: what keeps its audit waiting."""
-    finished = step.staging(config, lake, *keys).finished()
-    return [unit for unit in step.units(config, lake, *keys) if unit not in finished]

@@ -10,6 +10,7 @@ from typing import Any
 
 from arena_etl.config import Engine as EngineSettings
 from arena_etl.config import Sampling, digest
+from arena_etl.engines import hardware
 from arena_etl.engines.base import Completion, Request, failed, models_extra
 from arena_etl.errors import InputError
 
@@ -49,8 +50,8 @@ class TransformersEngine:
         transformers.utils.logging.disable_progress_bar()
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
-        self._device = _device(settings.device)
-        dtype = _dtype(settings.dtype, self._device)
+        self._device = hardware.device(settings)
+        dtype = hardware.dtype(settings)
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir, trust_remote_code=False)
             model = transformers.AutoModelForCausalLM.from_pretrained(
@@ -203,29 +204,6 @@ class TransformersEngine:
     def _decode(self, tokens: list[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise InputError("engine.device is cuda, but torch finds no GPU here. Set it to auto or cpu.")
-    return "cuda" if available and wanted != "cpu" else "cpu"
-
-
-def _dtype(wanted: str, device: str) -> str:
-    """auto: bfloat16 where the hardware multiplies it; elsewhere it is emulated and far slower than float32."""
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    if device == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        features = torch.cpu.get_capabilities()
-        native = any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
-    return "bfloat16" if native else "float32"
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -11,7 +11,7 @@ from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 from arena_etl.quality.gate import Audit, audit
-from arena_etl.steps import Step, Summary, unfinished
+from arena_etl.steps import Step, Summary
 
 
 def publish(step: Step, config: Config, lake: Lake, *keys: str) -> Summary:
@@ -28,12 +28,13 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str) -> Summary:
     if lake.fingerprint(partition) == staging.fingerprint:
         staging.clear()  # a run that was killed after its commit left it
         return {"table": partition.table, "unchanged": True}
-    if missing := unfinished(step, config, lake, *keys):
+    units, finished = step.units(config, lake, *keys), staging.finished()
+    if missing := [unit for unit in units if unit not in finished]:
         raise ArenaError(
             f"{partition.key}: {len(missing)} units of `{step.name}` are not done yet: {', '.join(missing[:5])}. Run them first."
         )
     rejects = staging.rejects()
-    staged = staging.read(step.units(config, lake, *keys))
+    staged = staging.read(units)
     limit = config.quality.max_quarantine_share
     result, passed = audit(TABLES[partition.table], staged, config.quality.model_dump(), limit)
     audit_id = f"{partition.key}/{staging.fingerprint:015x}/{datetime.now(UTC):%Y%m%dT%H%M%S}"

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from arena_etl.config import DpoTraining, Engine, Training
+from arena_etl.engines import hardware
 from arena_etl.errors import ArenaError, InputError
 
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets")
@@ -67,7 +68,7 @@ def train_dpo(examples: pa.Table, base: Path, out: Path, settings: DpoTraining, 
 
         # Computed once before training, the reference's log probabilities save a second model in memory. In bfloat16
         # they move by tenths with the padding of the batch, so there model and reference must see the same batch.
-        precompute = not _bfloat16(engine, _device(engine))
+        precompute = hardware.dtype(engine) == "float32"
         options = {"beta": settings.beta, "precompute_ref_log_probs": precompute}
         answers = {"chosen": "chosen", "rejected": "rejected"}
         return _train(DPOTrainer, DPOConfig, options, answers, examples, base, out, settings, engine)
@@ -92,7 +93,7 @@ def _train(
     started = time.monotonic()
     if not examples.num_rows:
         raise ArenaError("Training needs at least one example, and none was selected. Lower the selection's margin.")
-    device = _device(engine)
+    device = hardware.device(engine)
     if engine.threads:
         torch.set_num_threads(engine.threads)
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -103,7 +104,7 @@ def _train(
         arguments = config_class(
             output_dir=f"{scratch}/trainer",
             use_cpu=device == "cpu",
-            bf16=_bfloat16(engine, device),
+            bf16=hardware.dtype(engine) == "bfloat16",  # products only: the weights are float32 in any case
             learning_rate=settings.learning_rate,
             num_train_epochs=settings.epochs,
             per_device_train_batch_size=settings.micro_batch,
@@ -187,27 +188,6 @@ def _conversations(
 
 def _tokens(tokenizer: Any, messages: Sequence[Mapping[str, str]], **options: Any) -> list[int]:
     return list(tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **options)["input_ids"])
-
-
-def _device(engine: Engine) -> str:
-    import torch
-
-    if engine.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("engine.device is cuda, but torch finds no GPU. Use auto or cpu.")
-    return "cuda" if engine.device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _bfloat16(engine: Engine, device: str) -> bool:
-    """Whether matrix products run in bfloat16. The weights themselves are float32 in any case."""
-    import torch
-
-    if engine.dtype != "auto":
-        return engine.dtype == "bfloat16"
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Emulated bfloat16 is many times slower than float32.
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16"))
 
 
 def _accumulation(settings: Training, sequences: int) -> int:

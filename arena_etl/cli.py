@@ -5,9 +5,11 @@ Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 stopped by a quality gate.
 
 import getpass
 import json
+import math
 import sys
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +17,7 @@ import typer
 import yaml
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from arena_etl import config as configuration
 from arena_etl.config import Config
@@ -47,6 +50,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 AsOf = Annotated[
     str | None,
     typer.Option("--as-of", help="Release id, date, or `head` (unreleased tables too). Default: the newest release."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", help="Release id or date of the schema `before`. Default: the parent of the release."),
 ]
 
 _state: dict[str, Any] = {}
@@ -155,10 +162,95 @@ def judge(round_: Round, stage: Stage = "sft", arena: Arena = "training", as_jso
 
 
 @app.command()
-def rate(round_: Round, as_json: Json = False) -> None:
-    """Elo, Bradley-Terry and win rates over all battles up to the round."""
-    round_ = parse_round(round_)
-    _steps([("rate", (round_,)), ("win_rates", (round_,))], as_json)
+def rate(
+    files: Annotated[
+        list[str] | None, typer.Argument(help="Parquet, CSV, JSON or JSON Lines; text also with .gz or .zst.")
+    ] = None,
+    round_: Annotated[
+        str | None, typer.Option("--round", "-r", help="Instead of files: rate the lake's battles up to this round.")
+    ] = None,
+    method: Annotated[Literal["bradley-terry", "elo", "style"], typer.Option(help="How to rate.")] = "bradley-terry",
+    k: Annotated[float, typer.Option(help="K factor of Elo.")] = 4,
+    scale: Annotated[float, typer.Option(help="Rating points for odds of --base to one.")] = 400,
+    base: Annotated[float, typer.Option(help="See --scale.")] = 10,
+    initial: Annotated[float, typer.Option(help="Start of Elo; mean rating of the others.")] = 1000,
+    anchor: Annotated[
+        str | None, typer.Option(help="MODEL=RATING: move the scale so that this model has this rating.")
+    ] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of whole instructions; 0: no intervals.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
+    prior_games: Annotated[
+        float, typer.Option(help="Drawn games of every model against an average one, for Bradley-Terry.")
+    ] = 0,
+    scope: Annotated[str | None, typer.Option(help="A column: rate the battles of each of its values too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Rate battle files, without a lake or a configuration; or, with --round, the battles in the lake.
+
+    Columns have the names that people use: model_a, model_b, winner; model_1 and model_2; left and right; one-hot
+    winner_model_a...; AlpacaEval's annotations; FastChat's pairs of games. Battles are in the order of a column tstamp
+    (timestamp, created_at, date), else of the files. Rows that are not usable are counted and listed on stderr.
+
+    \b
+    arena-etl rate votes.parquet
+    arena-etl rate votes.csv.gz more.jsonl --scope language --anchor gpt-4=1200 --json
+    arena-etl rate --round 2026-01-31
+    """
+    if files and round_:
+        raise InputError("files and --round: give one of them, files to rate or a round of the lake.")
+    if round_:
+        round_ = parse_round(round_)
+        _steps([("rate", (round_,)), ("win_rates", (round_,))], as_json)
+        return
+    if not files:
+        raise InputError("nothing to rate: give battle files, or --round YYYY-MM-DD for the battles of the lake.")
+    if min(k, scale) <= 0 or base <= 1 or prior_games < 0:
+        raise InputError("--k and --scale must be above 0, --base above 1, and --prior-games 0 or more.")
+    model, _, rating = anchor.rpartition("=") if anchor else (None, "", "0")
+    try:
+        anchor_rating = float(rating)
+    except ValueError:
+        anchor_rating = float("nan")
+    if model == "" or not math.isfinite(anchor_rating):
+        raise InputError(f"--anchor {anchor}: write it as MODEL=RATING, e.g. --anchor gpt-4=1200")
+
+    from arena_etl.analytics.battle_files import rate_files
+
+    names = {"bradley-terry": "bradley_terry", "elo": "elo", "style": "style_controlled"}
+    settings = configuration.Ratings().model_dump() | {
+        "k": k,
+        "scale": scale,
+        "base": base,
+        "initial": initial,
+        "anchor": model,
+        "anchor_rating": anchor_rating,
+        "resamples": bootstrap,
+        "seed": seed,
+        "prior_games": prior_games,
+    }
+    result = rate_files(files, names[method], settings, scope) | {"method": method}
+    for note in result.pop("notes"):
+        stderr.print(f"note: {note}", markup=False)
+    if as_json:
+        _print_json(result)
+        return
+    remarks = [
+        name
+        for name, usual in (("component", (None, 1)), ("flag", (None,)))
+        if any(row[name] not in usual for row in result["ratings"])
+    ]
+    header = ["rank", "model", "rating", "interval", "ranks", "battles", *remarks]
+    for board, rows in groupby(result["ratings"], key=lambda row: str(row["scope"])):
+        title = None if board == "overall" else Text(board.removeprefix("overall/"))
+        table = RichTable(*header, title=title, title_justify="left", box=None)
+        for row in rows:
+            known = row["lower"] is not None
+            interval = f"{row['lower']:.0f} to {row['upper']:.0f}" if known else "-"
+            ranks = f"{row['rank_lower']} to {row['rank_upper']}" if known else "-"
+            rest = [str(row[name] or "") for name in remarks]
+            cells = [str(row["rank"]), row["model"], f"{row['rating']:.0f}", interval, ranks, str(row["n"]), *rest]
+            table.add_row(*map(Text, cells))
+        stdout.print(table)
 
 
 @app.command()
@@ -188,8 +280,16 @@ def promote(round_: Round, stage: Stage = "sft", as_json: Json = False) -> None:
 
 
 @app.command()
-def leaderboard(round_: NewestRound = None, as_of: AsOf = None, as_json: Json = False) -> None:
-    """WizardArena ratings with intervals: Bradley-Terry over all battles up to the round."""
+def leaderboard(
+    round_: NewestRound = None,
+    scope: Annotated[
+        str, typer.Option(help="wizard_arena, training, or a part of one such as wizard_arena/category=math.")
+    ] = WIZARD_ARENA,
+    method: Annotated[configuration.RatingMethod, typer.Option(help="How battles become ratings.")] = "bradley_terry",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Ratings with intervals, over all battles of the scope up to the round."""
     from arena_etl.lake import sql as files
     from arena_etl.lake.releases import resolve
 
@@ -197,18 +297,62 @@ def leaderboard(round_: NewestRound = None, as_of: AsOf = None, as_json: Json = 
     versions = resolve(lake, as_of)
     with lake.connect(["ratings", "models"], versions) as connection:
         chosen = parse_round(round_) if round_ else None
-        rows = files.run(connection, "ratings/leaderboard", round=chosen).to_arrow_table().to_pylist()
+        board = files.run(connection, "ratings/leaderboard", round=chosen, scope=scope, method=method)
+        rows = board.to_arrow_table().to_pylist()
+        known = connection.sql("select distinct scope, method from ratings order by all").fetchall()
+    if not rows and known:
+        boards = ", ".join(f"{scope} ({method})" for scope, method in known)
+        raise InputError(f"no {method} ratings of {scope} in this release. There are: {boards}.")
     if not rows:
         raise ArenaError("no ratings in this release. `arena-etl status` shows what is done.")
     if as_json:
-        _print_json([{name: row[name] for name in ("model", "rating", "lower", "upper", "rank", "n")} for row in rows])
+        _print_json([{key: value for key, value in row.items() if key not in ("name", "role")} for row in rows])
         return
-    table = RichTable("rank", "model", "role", "rating", "interval", "battles", box=None)
-    for row in rows:
-        interval = "-" if row["lower"] is None else f"{row['lower']:.0f} to {row['upper']:.0f}"
-        rating = "-" if row["rating"] is None else f"{row['rating']:.0f}"
-        table.add_row(str(row["rank"]), row["name"], row["role"], rating, interval, str(row["n"]))
-    stdout.print(table)
+    stdout.print(_board(rows))
+
+
+@app.command()
+def agreement(
+    file: Annotated[
+        Path, typer.Argument(help="A leaderboard, or the battles of a judge: CSV, JSON, JSONL or Parquet.")
+    ],
+    reference: Annotated[Path, typer.Option(help="The leaderboard, or the battles of people, to compare it with.")],
+    touching: Annotated[
+        Literal["separated", "overlapping"],
+        typer.Option(help="Leaderboards: what intervals count as of which one ends where the other begins."),
+    ] = "separated",
+    scope: Annotated[str | None, typer.Option(help="Battles: also tell each value of this column apart.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How far a leaderboard agrees with a reference, or a judge with people.
+
+    Leaderboards have columns for the model (model, name...), its rating (rating, elo, score...) and, where known, its
+    interval (lower and upper...); the JSON of `arena-etl rate` will do. The measures: sql/agreement/consistency.sql.
+    Battles have the columns that `arena-etl rate` reads, and an instruction. Agreement and Cohen's kappa:
+    sql/agreement/judge_against_people.sql.
+    """
+    from arena_etl.analytics.agreement import compare_judges, compare_leaderboards, holds_battles
+
+    if holds_battles(file):
+        result = compare_judges(file, reference, scope)
+        header = list(result["agreement"][0])
+        lines = [list(row.values()) for row in result["agreement"]]
+    elif scope:
+        raise InputError(f"--scope {scope}: only battles have scopes, and {file} is a leaderboard.")
+    else:
+        result = compare_leaderboards(file, reference, touching == "separated")
+        header = ["measure", "value"]
+        lines = [[name, len(value) if isinstance(value, list) else value] for name, value in result.items()]
+        lines = [line for line in lines if line[0] != "notes"]
+    if as_json:
+        _print_json(result)
+        return
+    for note in result["notes"]:
+        stderr.print(f"note: {note}", markup=False)
+    table = RichTable(*header, box=None)
+    for line in lines:
+        table.add_row(*(_measure(value) for value in line))
+    stdout.print(table, markup=False)
 
 
 @app.command()
@@ -235,22 +379,115 @@ def status(round_: NewestRound = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def sql(query: Annotated[str, typer.Argument(help="One SELECT.")], as_of: AsOf = None, as_json: Json = False) -> None:
-    """Ask the lake: views named like the tables (docs/tables.md), read-only.
+def sql(
+    query: Annotated[str | None, typer.Argument(help="One SELECT.")] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", help="Read it from a file, from `-`, or take a question of --list.")
+    ] = None,
+    as_of: AsOf = None,
+    since: Since = None,
+    variables: Annotated[
+        list[str] | None, typer.Option("--var", help="NAME=VALUE for getvariable('NAME'), e.g. target=... Repeatable.")
+    ] = None,
+    format_: Annotated[
+        configuration.ResultFormat | None,
+        typer.Option("--format", help="Default: by the ending of --output, else table."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new file. Default: stdout.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the questions that are ready to run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Ask the lake in SQL, read-only: views named like the tables (docs/tables.md, docs/sql.md).
 
-    Example: arena-etl sql "select winner, count(*) n from battles group by 1 order by 1"
+    The release that answers is named on stderr. The schema `before` has the tables of the release before, or of --since.
+
+    \b
+    arena-etl sql "select winner, count(*) n from battles group by 1 order by 1"
+    arena-etl sql --list
+    arena-etl sql -f upset_battles --var gap=50
+    arena-etl sql -f rating_changes --since 2026-01-31
+    arena-etl sql -f mine.sql --as-of 12 --output answer.parquet
     """
-    from arena_etl.lake.query import query as ask
+    from arena_etl.lake import results
+    from arena_etl.lake.query import Session, questions
+
+    if list_:
+        table = RichTable("question", "purpose", box=None)
+        for name, purpose in questions().items():
+            table.add_row(name, purpose)
+        stdout.print(table, markup=False)
+        return
+    if as_json and format_ not in (None, "json"):
+        raise InputError(f"--json and --format {format_}: give one of them.")
+    chosen = results.format_of("json" if as_json else format_, output)
+    text = _query_text(query, file)
+    config, lake = _open(create=False)
+    with Session(lake, config.query, as_of, since) as session:
+        stderr.print(session.stamp, markup=False)
+        for variable in variables or []:
+            name, separator, value = variable.partition("=")
+            if not separator:
+                raise InputError(f"--var {variable}: write it as NAME=VALUE, e.g. --var target=my-model-1a2b3c4d")
+            session.set_variable(name, value)
+        with session.ask(text) as rows, results.destination(output, chosen) as out:
+            note = results.write(rows, chosen, out)
+    if note:
+        stderr.print(f"{note}; --format csv, json or parquet writes all", markup=False)
+
+
+def _query_text(query: str | None, file: str | None) -> str:
+    from arena_etl.lake import sql as files
+    from arena_etl.lake.query import questions
+
+    if (query is None) == (file is None):
+        raise InputError("give one of a query and -f FILE; `arena-etl sql --list` has questions that are ready to run.")
+    if query is not None or file is None:
+        return str(query)
+    if file == "-":
+        return sys.stdin.read()
+    if not Path(file).exists() and file in questions():
+        return files.load(f"adhoc/{file}")
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read ({error}), and no question of `arena-etl sql --list`.") from error
+
+
+@app.command()
+def shell(as_of: AsOf = None, since: Since = None) -> None:
+    """A SQL shell with history and completion, read-only like `sql`; a script when stdin is not a terminal.
+
+    Statements end with `;`. `.help` lists the commands, `.questions` what is ready to run.
+
+    \b
+    arena-etl shell --as-of 12
+    echo ".run where_do_we_lose" | arena-etl shell
+    """
+    from arena_etl.lake.query import Session
+    from arena_etl.lake.shell import Shell, prompt, read
+
+    config, lake = _open(create=False)
+    with Session(lake, config.query, as_of, since) as session:
+        stderr.print(session.stamp, markup=False)
+        running = Shell(session, lambda message: stderr.print(message, markup=False))
+        interactive = sys.stdin.isatty()
+        running.run(prompt(session) if interactive else read(sys.stdin))
+    if running.failed and not interactive:
+        raise typer.Exit(1)
+
+
+@app.command()
+def views(as_of: AsOf = None, since: Since = None) -> None:
+    """Print the views as a script for a plain DuckDB client: tables of the release, and in `before` those of --since.
+
+    \b
+    arena-etl views > views.sql
+    duckdb -init views.sql
+    """
+    from arena_etl.lake.query import script
 
     _, lake = _open(create=False)
-    result = ask(lake, query, as_of)
-    if as_json:
-        _print_json(result.to_pylist())
-        return
-    table = RichTable(*result.column_names, box=None)
-    for row in result.to_pylist():
-        table.add_row(*("" if value is None else str(_plain(value)) for value in row.values()))
-    stdout.print(table, markup=False)
+    sys.stdout.write(script(lake, as_of, since))
 
 
 @releases_app.command("list")
@@ -334,6 +571,30 @@ def _steps(plan: list[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool =
     if as_json:
         _print_json(summaries)
     return summaries
+
+
+def _board(rows: list[dict[str, Any]]) -> RichTable:
+    """A leaderboard as a table; the columns of ratings/leaderboard, where name and role may lack."""
+    table = RichTable("rank", "model", "role", "rating", "interval", "battles", "remark", box=None)
+    for row in rows:
+        interval = "-" if row["lower"] is None else f"{row['lower']:.0f} to {row['upper']:.0f}"
+        group = f"group {row['component']}" if (row["component"] or 1) > 1 else ""
+        remark = ", ".join(filter(None, (group, row["flag"])))
+        cells = (
+            row.get("name", row["model"]),
+            row.get("role"),
+            f"{row['rating']:.0f}",
+            interval,
+            str(row["n"]),
+            remark,
+        )
+        table.add_row(str(row["rank"]), *cells)
+    return table
+
+
+def _measure(value: Any) -> str:
+    """A cell of `agreement`'s table."""
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _author() -> str:

@@ -20,7 +20,11 @@ from arena_etl.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
 Stage = Literal["sft", "dpo"]
+RatingMethod = Literal["elo", "bradley_terry", "style_controlled"]
+Breakdown = Literal["category", "difficulty", "language", "turn", "judge", "round"]
 Split = Literal["train", "wizard_diverse", "wizard_hard"]
+ResultFormat = Literal["table", "csv", "json", "parquet", "markdown"]
+Threshold = Annotated[float, Field(ge=0, le=9)]
 
 
 def _without_secrets(text: str) -> str:
@@ -110,25 +114,63 @@ class Battles(Section):
 
 
 class Ratings(Section):
-    """Elo and Bradley-Terry (paper section 3.1; reference values of LMSYS)."""
+    """Ratings and win rates (paper section 3.1; reference values of LMSYS)."""
 
+    methods: tuple[RatingMethod, ...] = ("elo", "bradley_terry", "style_controlled")
+    breakdowns: tuple[Breakdown, ...] = Field(
+        ("category",),
+        description="boards beside the overall one, out of category, difficulty, language, turn, judge, round",
+    )
     scale: float = Field(400, gt=0)
     base: float = Field(10, gt=1)
     initial: float = Field(1000, description="mean rating of all models; start of online Elo")
     k: float = Field(4, gt=0, description="K factor of online Elo")
+    anchor: str | None = Field(
+        None, description="contestant_id that shall have anchor_rating instead of a mean of initial"
+    )
+    anchor_rating: float = Field(1100, description="the paper's: Llama-2-70B-Chat = 1100")
     prior_games: float = Field(
         1, ge=0, description="drawn games of every model against an average one: keeps undefeated models finite"
     )
+    style_ridge: float = Field(1, gt=0, description="penalty on the style coefficients of style_controlled")
+    baseline: str | None = Field(
+        None, description="contestant_id for length-controlled win rates; null: the target as it is configured"
+    )
     resamples: int = Field(200, ge=100, le=10000, description="bootstrap resamples of whole instructions")
+    max_clusters: int = Field(
+        10000, ge=100, le=50000, description="more instructions than this are resampled in so many groups"
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1)
     seed: int = 0
 
 
 class Selection(Section):
-    """Threshold K on the score difference (1-10 scale). The paper's I1: 3 for SFT, 2 for DPO."""
+    """Which battles a stage learns from. The threshold K is a score difference (1-10 scale), one per iteration: the rounds
+    that trained are I1, I2, I3..., and the last value goes on. The paper names 3, 1, 1 for SFT and 2 for the first DPO.
+    """
 
-    sft_margin: float = Field(3, ge=0, le=9)
-    dpo_margin: float = Field(2, ge=0, le=9)
+    sft_margins: tuple[Threshold, ...] = Field((3.0, 1.0, 1.0), min_length=1, description="K per iteration, 0 to 9")
+    dpo_margins: tuple[Threshold, ...] = Field((2.0, 2.0, 2.0), min_length=1, description="K per iteration, 0 to 9")
+    strategy: Literal["threshold", "random", "length", "diversity", "difficulty", "margin"] = Field(
+        "threshold",
+        description="threshold: what passes K, the method; random, length, diversity, difficulty and margin draw `size` "
+        "examples from the whole slice, without K: see sql/selection/draw.sql",
+    )
+    size: int | None = Field(None, ge=1, description="examples per stage; null: all that pass K")
+    group: Literal["category", "cluster"] = Field("category", description="category or cluster")
+    max_per_group: int | None = Field(None, ge=1, description="examples per group; null: no limit")
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sized(self) -> Self:
+        if self.strategy != "threshold" and self.size is None:
+            raise ValueError(f"strategy {self.strategy} draws a fixed number of examples: set size")
+        return self
+
+    def margin(self, stage: str, iteration: int) -> float:
+        """The threshold K of a stage in an iteration (1 is I1)."""
+        margins = self.sft_margins if stage == "sft" else self.dpo_margins
+        return margins[min(iteration, len(margins)) - 1]
 
 
 class Training(Section):
@@ -165,6 +207,13 @@ class Quality(Section):
     min_parse_rate: float = Field(0.5, ge=0, le=1, description="share of verdicts that must parse")
     max_error_rate: float = Field(0.02, ge=0, le=1, description="share of responses that may carry an error")
     max_quarantine_share: float = Field(0.1, ge=0, le=1, description="more quarantined rows than this stop the batch")
+
+
+class Query(Section):
+    """Limits of ad hoc SQL: the verbs `sql` and `shell`."""
+
+    memory_limit: str = Field("4GB", pattern=r"^[0-9]+ ?(MB|GB|TB|MiB|GiB|TiB)$", description="of one query")
+    timeout_s: float = Field(300, gt=0, description="seconds of one query, its output included")
 
 
 class Config(BaseSettings):
@@ -204,6 +253,7 @@ class Config(BaseSettings):
     dpo: DpoTraining = DpoTraining(learning_rate=1e-6, epochs=2, batch_size=8, micro_batch=2)
     promotion: Promotion = Promotion()
     quality: Quality = Quality()
+    query: Query = Query()
 
     @field_validator("stages")
     @classmethod

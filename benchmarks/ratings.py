@@ -1,13 +1,15 @@
-"""Bradley-Terry in SQL against evalica on the same Parquet file, and the coverage of the intervals."""
+"""Bradley-Terry in SQL against evalica and arena-rank on the same Parquet files, and the coverage of the intervals."""
 
 import json
 import math
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +17,7 @@ from typing import Annotated, Any
 import duckdb
 import evalica
 import numpy as np
+import pandas as pd
 import polars as pl
 import typer
 from rich.console import Console
@@ -22,23 +25,28 @@ from rich.table import Table
 from tqdm import tqdm
 
 from arena_etl.lake import sql
+from arena_etl.ranking import draw_resamples, fit_bradley_terry, rate_scopes
 
-MODELS = 30
+SIZES = [(10_000, 30), (1_000_000, 30), (1_000_000, 200), (10_000_000, 30), (10_000_000, 200)]  # battles, models
 INSTRUCTIONS = 5_000
 RESAMPLES = 200
-AGREEMENT = 1e-6  # rating points
+AGREEMENT = 1e-5  # rating points
 WINNERS = {"model_a": evalica.Winner.X, "model_b": evalica.Winner.Y, "tie": evalica.Winner.Draw}
-SCOPE = {"round": "2026-01-01", "arena": "wizard_arena"}
 SETTINGS: dict[str, Any] = {
-    "round": SCOPE["round"],
-    "scope": SCOPE["arena"],
+    "round": "2026-01-01",
     "prior_games": 0,
     "scale": 400,
     "base": 10,
     "initial": 1000,
+    "anchor": None,
+    "anchor_rating": 1000,
+    "confidence": 0.95,
+    "max_clusters": 10_000,
+    "resamples": 0,
     "seed": 0,
 }
 POINTS = SETTINGS["scale"] / math.log(SETTINGS["base"])  # rating points per unit of log strength
+ARENA_RANK = Path(__file__).with_name("arena_rank_peer.py")
 
 # The clustered simulation: every pair meets twice on every instruction (two turns).
 STRENGTHS = {"a": 0.6, "b": 0.2, "c": -0.2, "d": -0.6}
@@ -46,23 +54,17 @@ PAIRS = [(a, b) for a in STRENGTHS for b in STRENGTHS if a < b]
 CLUSTERS = 200
 TURNS = 2
 EFFECT = 1.0  # standard deviation of how much better or worse a model is on one instruction
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Median seconds of the alternating repetitions; ``ratio``: SQL divided by evalica, per repetition."""
+    """Median seconds of the alternating repetitions of one task on one file."""
 
     task: str
     battles: int
-    sql_s: float
-    evalica_s: float
-    counted_s: float | None
-    floor_s: float | None
-    ratio: float
-    ratio_min: float
-    ratio_max: float
-    largest_difference: float | None
+    models: int
+    seconds: dict[str, float]
+    megabytes: float  # peak memory of a process that does the SQL task once
 
 
 @dataclass(frozen=True)
@@ -75,22 +77,186 @@ class Coverage:
     mean_width: float
 
 
-def synthetic_battles(battles: int, seed: int) -> pl.DataFrame:
-    """Battles of 30 models whose pairs and instructions are drawn uniformly; one in five is a tie."""
-    generator = np.random.default_rng(seed)
-    strengths = generator.normal(size=MODELS)
-    one = generator.integers(MODELS, size=battles)
-    other = (one + generator.integers(1, MODELS, size=battles)) % MODELS
-    a, b = np.minimum(one, other), np.maximum(one, other)
-    won = generator.random(battles) < 1 / (1 + np.exp(strengths[b] - strengths[a]))
-    tied = generator.random(battles) < 0.2
-    names = np.array([f"model-{number:02}-0123abcd" for number in range(MODELS)])
-    return _in_scope(
-        instruction_id=np.char.mod("instruction-%05d", generator.integers(INSTRUCTIONS, size=battles)),
-        model_a=names[a],
-        model_b=names[b],
-        winner=np.where(tied, "tie", np.where(won, "model_a", "model_b")),
+def synthetic_battles(file: Path, battles: int, models: int) -> None:
+    """Write battles whose models and instructions are drawn uniformly; one in five is a tie. Strengths are even steps."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"""
+            copy (
+                with draws as (
+                    select
+                        {", ".join(f"hash(i, {k}) % 1000003 / 1000003 as u{k}" for k in range(5))}
+                    from range($battles) as numbers (i)
+                ),
+                pairs as (
+                    select *, (u0 * $models)::int % $models as one, 1 + (u1 * ($models - 1))::int % ($models - 1) as step
+                    from draws
+                ),
+                sides as (select *, (one + step) % $models as other from pairs)
+                select
+                    format('instruction-{{:05}}', (u2 * $instructions)::int % $instructions) as instruction_id,
+                    format('model-{{:03}}-0123abcd', one) as model_a,
+                    format('model-{{:03}}-0123abcd', other) as model_b,
+                    case
+                        when u3 < 0.2 then 'tie'
+                        when u4 < 1 / (1 + exp((other - one) * 6 / $models)) then 'model_b'
+                        else 'model_a'
+                    end as winner
+                from sides
+            ) to '{file}' (format parquet)
+            """,
+            {"battles": battles, "models": models, "instructions": INSTRUCTIONS},
+        )
+
+
+def with_sql(file: Path, resamples: int = 0) -> dict[str, float]:
+    """Ratings of the data from the shipped files, with intervals where there are resamples."""
+    settings = SETTINGS | {"resamples": resamples}
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"""
+            create view scoped_battles as
+            select
+                'overall' as scope,
+                instruction_id,
+                model_a,
+                model_b,
+                case winner when 'model_a' then 1.0 when 'tie' then 0.5 when 'model_b' then 0.0 end::double as score
+            from '{file}'
+            """
+        )
+        if resamples:
+            draw_resamples(connection, settings)
+        else:
+            connection.execute("create table clusters (scope varchar, instruction_id varchar, cluster integer)")
+            connection.execute("create table resample_weights (resample bigint, cluster integer, weight bigint)")
+        rows = rate_scopes(connection, ["bradley_terry"], settings).to_pylist()
+    return {row["model"]: row["rating"] for row in rows}
+
+
+def with_evalica(battles: Callable[[Path], Any]) -> Callable[[Path], dict[str, float]]:
+    """evalica on whatever ``battles`` reads from the file: its three arguments, and weights."""
+
+    def ratings(file: Path) -> dict[str, float]:
+        *columns, weights = battles(file)
+        return _ratings(evalica.bradley_terry(*columns, weights=weights, tolerance=1e-12, limit=10_000))
+
+    return ratings
+
+
+def frame(file: Path) -> tuple[Any, ...]:
+    """A pandas frame, as in evalica's documentation."""
+    battles = pd.read_parquet(file, columns=["model_a", "model_b", "winner"])
+    return battles["model_a"], battles["model_b"], battles["winner"].map(WINNERS), None
+
+
+def lists(file: Path) -> tuple[Any, ...]:
+    """Lists with one element per battle, evalica's fastest input for rows."""
+    battles = pl.read_parquet(file, columns=["model_a", "model_b", "winner"])
+    winners = [WINNERS[winner] for winner in battles["winner"].to_list()]
+    return battles["model_a"].to_list(), battles["model_b"].to_list(), winners, None
+
+
+def counts(file: Path) -> tuple[Any, ...]:
+    """Equal battles counted by polars and given as weights: nothing is left to resample instructions from."""
+    counted = pl.scan_parquet(file).group_by("model_a", "model_b", "winner").len().collect()
+    winners = [WINNERS[winner] for winner in counted["winner"]]
+    return (
+        counted["model_a"].to_list(),
+        counted["model_b"].to_list(),
+        winners,
+        counted["len"].cast(pl.Float64).to_list(),
     )
+
+
+def _ratings(result: evalica.BradleyTerryResult) -> dict[str, float]:
+    """evalica's scores on our scale: mean 1000, 400 points for odds of 10 to 1."""
+    assert result.iterations < result.limit, "evalica did not converge"
+    logs = {str(model): math.log(score) for model, score in result.scores.items()}
+    centre = statistics.fmean(logs.values())
+    return {model: SETTINGS["initial"] + POINTS * (value - centre) for model, value in logs.items()}
+
+
+@contextmanager
+def arena_rank() -> Iterator[Callable[[Path], dict[str, float]]]:
+    """arena-rank in a process of its own. Compiling and starting are not timed: every file is rated once before."""
+    environment = ["--with", "arena-rank==0.1.1", "--with", "pyarrow"]
+    command = ["uv", "run", "--quiet", "--no-project", *environment, "python", str(ARENA_RANK)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        def ratings(file: Path) -> dict[str, float]:
+            stdin.write(f"{file}\n")
+            stdin.flush()
+            answer: dict[str, float] = json.loads(stdout.readline())["ratings"]
+            return answer
+
+        yield ratings
+        stdin.close()
+
+
+def floor(file: Path) -> None:
+    """What no solver can save: reading the columns and counting the outcomes of every pair."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            "select model_a, model_b, winner, count(*) from read_parquet($file) group by all", {"file": str(file)}
+        ).fetchall()
+
+
+def alternate(repetitions: int, tasks: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds per task. The tasks take turns, so that a busy moment meets all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(repetitions):
+        for name, task in tasks.items():
+            started = time.perf_counter()
+            task()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def time_point_estimates(
+    file: Path, battles: int, models: int, repetitions: int, peer: Callable[[Path], dict[str, float]]
+) -> Timing:
+    """From the file to the ratings. Raises AssertionError if those of the peers differ from ours."""
+    rankers = {
+        "SQL": with_sql,
+        "evalica, pandas": with_evalica(frame),
+        "evalica, lists": with_evalica(lists),
+        "evalica, counts": with_evalica(counts),
+        "arena-rank": peer,
+    }
+    ours = with_sql(file)
+    for name, ranker in rankers.items():  # also the warm-up
+        theirs = ranker(file)
+        difference = max(abs(ours[model] - theirs[model]) for model in ours.keys() | theirs.keys())
+        allowed = 0.01 if name == "arena-rank" else AGREEMENT  # its tolerance is on the mean loss
+        assert difference <= allowed, f"{name}, {battles} battles: the ratings differ by {difference}"
+    tasks = {name: _call(ranker, file) for name, ranker in rankers.items()} | {"floor": _call(floor, file)}
+    return Timing("point", battles, models, alternate(repetitions, tasks), peak_memory(file, 0))
+
+
+def _call(task: Callable[[Path], object], file: Path) -> Callable[[], object]:
+    return lambda: task(file)
+
+
+def time_resamples(file: Path, battles: int, models: int, repetitions: int) -> Timing:
+    """200 resamples of whole instructions, with the ratings and their intervals. No peer resamples groups."""
+    seconds = alternate(repetitions, {"SQL": lambda: with_sql(file, RESAMPLES)})
+    return Timing(f"{RESAMPLES} resamples", battles, models, seconds, peak_memory(file, RESAMPLES))
+
+
+def peak_memory(file: Path, resamples: int) -> float:
+    """Largest resident set, megabytes, of a fresh process that rates the file once."""
+    code = (
+        "import resource, sys; from pathlib import Path; from benchmarks.ratings import with_sql; "
+        "with_sql(Path(sys.argv[1]), int(sys.argv[2])); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    command = [sys.executable, "-c", code, str(file), str(resamples)]
+    folder = Path(__file__).parents[1]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout)
 
 
 def clustered_battles(seed: int) -> pl.DataFrame:
@@ -98,7 +264,7 @@ def clustered_battles(seed: int) -> pl.DataFrame:
     generator = np.random.default_rng(seed)
     effects = generator.normal(scale=EFFECT, size=(CLUSTERS, len(STRENGTHS)))
     position = {model: number for number, model in enumerate(STRENGTHS)}
-    columns: dict[str, list[Any]] = {"instruction_id": [], "model_a": [], "model_b": [], "winner": []}
+    columns: dict[str, list[Any]] = {"instruction_id": [], "model_a": [], "model_b": [], "score": []}
     for instruction in range(CLUSTERS):
         for a, b in PAIRS:
             own = STRENGTHS[a] + effects[instruction, position[a]]
@@ -107,8 +273,8 @@ def clustered_battles(seed: int) -> pl.DataFrame:
                 columns["instruction_id"].append(f"{instruction:05}")
                 columns["model_a"].append(a)
                 columns["model_b"].append(b)
-                columns["winner"].append("model_a" if won else "model_b")
-    return _in_scope(**columns)
+                columns["score"].append(float(won))
+    return pl.DataFrame(columns).with_columns(scope=pl.lit("overall"))
 
 
 def clustered_truth() -> dict[str, float]:
@@ -135,137 +301,21 @@ def clustered_truth() -> dict[str, float]:
     )
 
 
-def _in_scope(**columns: Any) -> pl.DataFrame:
-    return pl.DataFrame(columns).with_columns(**{name: pl.lit(value) for name, value in SCOPE.items()})
-
-
-def _ratings(result: evalica.BradleyTerryResult) -> dict[str, float]:
-    """evalica's scores on our scale: mean 1000, 400 points for odds of 10 to 1."""
-    assert result.iterations < result.limit, "evalica did not converge"
-    logs = {str(model): math.log(score) for model, score in result.scores.items()}
-    centre = statistics.fmean(logs.values())
-    return {model: SETTINGS["initial"] + POINTS * (value - centre) for model, value in logs.items()}
-
-
-def with_sql(file: Path, resamples: int = 0) -> dict[str, float]:
-    """Ratings of resample 0 from the shipped statement."""
-    with duckdb.connect() as connection:
-        connection.read_parquet(str(file)).create_view("battles")
-        rows = sql.run(connection, "ratings/bradley_terry_resamples", **SETTINGS, resamples=resamples).fetchall()
-    return {model: rating for resample, model, _, rating, *_ in rows if resample == 0}
-
-
-def with_evalica(file: Path) -> dict[str, float]:
-    """Ratings from lists, one element per battle: evalica's documented input, and its fastest one for rows."""
-    left, right, winners = _lists(file)
-    return _ratings(evalica.bradley_terry(left, right, winners, tolerance=1e-12, limit=10_000))
-
-
-def with_evalica_on_counts(file: Path) -> dict[str, float]:
-    """Ratings from counts of equal battles, made by polars and given to evalica as weights."""
-    counts = pl.scan_parquet(file).group_by("model_a", "model_b", "winner").len().collect()
-    return _ratings(
-        evalica.bradley_terry(
-            counts["model_a"].to_list(),
-            counts["model_b"].to_list(),
-            [WINNERS[winner] for winner in counts["winner"]],
-            weights=counts["len"].cast(pl.Float64).to_list(),
-            tolerance=1e-12,
-            limit=10_000,
-        )
-    )
-
-
-def evalica_bootstrap(file: Path) -> None:
-    """As many resamples, but of single battles: evalica has no resampling of groups."""
-    left, right, winners = _lists(file)
-    evalica.bootstrap(
-        evalica.bradley_terry,  # type: ignore[arg-type] # its own protocol has fewer parameters
-        left,
-        right,
-        winners,
-        n_resamples=RESAMPLES,
-        bootstrap_method="percentile",
-        random_state=0,
-        tolerance=1e-12,
-        limit=10_000,
-    )
-
-
-def _lists(file: Path) -> tuple[list[str], list[str], list[evalica.Winner]]:
-    battles = pl.read_parquet(file, columns=["model_a", "model_b", "winner"])
-    return (
-        battles["model_a"].to_list(),
-        battles["model_b"].to_list(),
-        [WINNERS[winner] for winner in battles["winner"].to_list()],
-    )
-
-
-def floor(file: Path) -> None:
-    """What no solver can save: reading the columns and counting the outcomes of every pair."""
-    with duckdb.connect() as connection:
-        connection.execute(
-            "select model_a, model_b, winner, count(*) from read_parquet($file) "
-            "where arena = $arena and round <= $round group by all",
-            {"file": str(file), **SCOPE},
-        ).fetchall()
-
-
-def alternate(repetitions: int, *tasks: Callable[[], object]) -> list[list[float]]:
-    """Seconds per task and repetition. The tasks take turns, so that a busy moment meets all of them."""
-    seconds: list[list[float]] = [[] for _ in tasks]
-    for _ in range(repetitions):
-        for task, measured in zip(tasks, seconds, strict=True):
-            started = time.perf_counter()
-            task()
-            measured.append(time.perf_counter() - started)
-    return seconds
-
-
-def time_point_estimates(battles: int, repetitions: int, folder: Path) -> Timing:
-    """SQL against evalica on ``battles`` battles. Raises AssertionError if their ratings differ."""
-    file = folder / f"{battles}.parquet"
-    synthetic_battles(battles, seed=battles).write_parquet(file)
-    ours, theirs = with_sql(file), with_evalica(file)  # also the warm-up
-    difference = max(abs(ours[model] - theirs[model]) for model in ours.keys() | theirs.keys())
-    assert difference <= AGREEMENT, f"{battles} battles: the ratings differ by {difference}"
-    seconds = alternate(
-        repetitions,
-        lambda: with_sql(file),
-        lambda: with_evalica(file),
-        lambda: with_evalica_on_counts(file),
-        lambda: floor(file),
-    )
-    ours_s, theirs_s, counted_s, floor_s = map(statistics.median, seconds)
-    return Timing("point", battles, ours_s, theirs_s, counted_s, floor_s, *_ratios(seconds[0], seconds[1]), difference)
-
-
-def time_resamples(battles: int, repetitions: int, folder: Path) -> Timing:
-    """200 resamples: of whole instructions in SQL, of single battles in evalica. Uses the file of that size."""
-    file = folder / f"{battles}.parquet"
-    seconds = alternate(repetitions, lambda: with_sql(file, RESAMPLES), lambda: evalica_bootstrap(file))
-    ours_s, theirs_s = map(statistics.median, seconds)
-    return Timing(f"{RESAMPLES} resamples", battles, ours_s, theirs_s, None, None, *_ratios(*seconds), None)
-
-
-def _ratios(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
-    ratios = [own / other for own, other in zip(ours, theirs, strict=True)]
-    return statistics.median(ratios), min(ratios), max(ratios)
-
-
 def coverage(simulations: int) -> list[Coverage]:
     """How often the 95% intervals hold the truth when whole instructions, or single battles, are resampled."""
     truth = clustered_truth()
     shares: dict[str, list[float]] = {"whole instructions": [], "single battles": []}
     widths: dict[str, list[float]] = {unit: [] for unit in shares}
-    for simulation in tqdm(range(simulations), desc="coverage", unit="simulation", disable=None):
-        battles = clustered_battles(simulation)
-        # Every battle under an instruction of its own: the same statement then resamples single battles.
-        single = battles.with_columns(instruction_id=pl.int_range(pl.len()).cast(pl.String).str.zfill(5))
-        for unit, frame in zip(shares, (battles, single), strict=True):
-            intervals = _intervals(frame, seed=simulation)
-            shares[unit].append(statistics.fmean(low <= truth[model] <= high for model, low, high in intervals))
-            widths[unit].append(statistics.fmean(high - low for _, low, high in intervals))
+    for seed in tqdm(range(simulations), desc="simulations", file=sys.stderr):
+        battles = clustered_battles(seed)
+        units = {
+            "whole instructions": battles,
+            "single battles": battles.with_columns(instruction_id=pl.int_range(pl.len()).cast(pl.String)),
+        }
+        for unit, resampled in units.items():
+            intervals = _intervals(resampled, seed)
+            shares[unit].append(statistics.fmean(lower <= truth[model] <= upper for model, lower, upper in intervals))
+            widths[unit] += [upper - lower for _, lower, upper in intervals]
     return [
         Coverage(
             unit,
@@ -278,23 +328,29 @@ def coverage(simulations: int) -> list[Coverage]:
 
 
 def _intervals(battles: pl.DataFrame, seed: int) -> list[tuple[str, float, float]]:
-    parameters = {**SETTINGS, "resamples": RESAMPLES, "seed": seed, "confidence": CONFIDENCE}
+    settings = SETTINGS | {"resamples": RESAMPLES, "seed": seed}
     with duckdb.connect() as connection:
-        connection.register("battles", battles)
-        sql.materialize(connection, "resampled_ratings", "ratings/bradley_terry_resamples", **parameters)
-        return sql.run(connection, "ratings/bradley_terry", **parameters).project("model, lower, upper").fetchall()
+        connection.register("scoped_battles", battles)
+        draw_resamples(connection, settings)
+        fit_bradley_terry(connection, settings)
+        return sql.run(connection, "ratings/bradley_terry", **settings).project("model, lower, upper").fetchall()
 
 
 def main(
     repetitions: Annotated[int, typer.Option(min=1, help="timed repetitions of every task")] = 5,
-    simulations: Annotated[int, typer.Option(min=2, help="simulated data sets for the coverage")] = 100,
+    simulations: Annotated[int, typer.Option(min=2, help="simulated data sets for the coverage")] = 400,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
-    """Time Bradley-Terry in SQL against evalica, and simulate the coverage of its intervals."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        timings = [time_point_estimates(battles, repetitions, folder) for battles in (10_000, 1_000_000)]
-        timings.append(time_resamples(10_000, repetitions, folder))
+    """Time Bradley-Terry in SQL against evalica and arena-rank, and simulate the coverage of its intervals."""
+    timings = []
+    with tempfile.TemporaryDirectory() as name, arena_rank() as peer:
+        for battles, models in tqdm(SIZES, desc="files", file=sys.stderr):
+            file = Path(name) / f"{battles}-{models}.parquet"
+            synthetic_battles(file, battles, models)
+            repeated = repetitions if battles <= 1_000_000 else 1
+            timings.append(time_point_estimates(file, battles, models, repeated, peer))
+            if battles == 1_000_000:
+                timings.append(time_resamples(file, battles, models, 2))
     covered = coverage(simulations)
     if as_json:
         result = {
@@ -302,7 +358,7 @@ def main(
             "repetitions": repetitions,
             "timings": [asdict(timing) for timing in timings],
             "simulations": simulations,
-            "nominal": CONFIDENCE,
+            "nominal": SETTINGS["confidence"],
             "coverage": [asdict(row) for row in covered],
         }
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
@@ -316,27 +372,19 @@ def _timing_table(timings: list[Timing], repetitions: int) -> Table:
     table = Table(title=f"Bradley-Terry from Parquet: median seconds of {repetitions}, {os.cpu_count()} cores")
     table.add_column()
     for timing in timings:
-        table.add_column(f"{timing.task}\n{timing.battles:,}", justify="right")
-    rows = {
-        "SQL": [_seconds(t.sql_s) for t in timings],
-        "evalica": [_seconds(t.evalica_s) for t in timings],
-        "evalica on counts": [_seconds(t.counted_s) for t in timings],
-        "floor: read and count": [_seconds(t.floor_s) for t in timings],
-        "SQL / evalica": [f"{t.ratio:.2f}" for t in timings],
-        "  min..max": [f"{t.ratio_min:.2f}..{t.ratio_max:.2f}" for t in timings],
-        "largest difference": ["" if t.largest_difference is None else f"{t.largest_difference:.0e}" for t in timings],
-    }
-    for heading, cells in rows.items():
-        table.add_row(heading, *cells)
+        table.add_column(f"{timing.task}\n{timing.battles:,}\n{timing.models} models", justify="right")
+    for name in timings[0].seconds:
+        cells = [f"{t.seconds[name]:.3f}" if name in t.seconds else "" for t in timings]
+        ratios = [f"{t.seconds[name] / t.seconds['SQL']:.2f}x" if name in t.seconds else "" for t in timings]
+        table.add_row(name, *cells)
+        if name != "SQL":
+            table.add_row("  of ours", *ratios)
+    table.add_row("peak memory, MB", *[f"{t.megabytes:.0f}" for t in timings])
     return table
 
 
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
 def _coverage_table(covered: list[Coverage], simulations: int) -> Table:
-    table = Table(title=f"Nominal {CONFIDENCE:.0%} intervals in {simulations} simulations with clustered battles")
+    table = Table(title=f"Nominal 95% intervals in {simulations} simulations with clustered battles")
     for heading in ("resampled", "covered", "standard error", "mean width"):
         table.add_column(heading, justify="left" if heading == "resampled" else "right")
     for row in covered:

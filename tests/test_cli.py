@@ -31,7 +31,8 @@ def ask(config: Config, *arguments: str) -> Any:
 def test_every_verb_explains_itself() -> None:
     steps = ["ingest", "run", "battle", "judge", "rate", "select", "train", "evaluate", "promote"]
     listing = CliRunner().invoke(cli.app, ["--help"]).stdout
-    for verb in ["init", *steps, "leaderboard", "status", "sql", "releases", "rollback", "report", "doctor"]:
+    asking = ["leaderboard", "status", "sql", "shell", "views", "report"]
+    for verb in ["init", *steps, *asking, "releases", "rollback", "doctor"]:
         assert verb in listing
         result = CliRunner().invoke(cli.app, [verb, "--help"])
         assert result.exit_code == 0
@@ -40,7 +41,8 @@ def test_every_verb_explains_itself() -> None:
 
 def test_the_leaderboard_has_the_target_before_and_after_and_the_rivals(first_night: Config) -> None:
     board = ask(first_night, "leaderboard")
-    assert {tuple(sorted(row)) for row in board} == {("lower", "model", "n", "rank", "rating", "upper")}
+    keys = ("component", "flag", "lower", "model", "n", "rank", "rank_lower", "rank_upper", "rating", "upper")
+    assert {tuple(sorted(row)) for row in board} == {keys}
     models = [row["model"] for row in board]
     for name in ("tiny-warm-", "references-", f"tiny-{ROUND}-sft-", f"tiny-{ROUND}-dpo-"):
         assert any(model.startswith(name) for model in models)

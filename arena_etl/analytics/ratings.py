@@ -9,6 +9,7 @@ from arena_etl.errors import ArenaError
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.staging import Staging
+from arena_etl.ranking import draw_resamples, rate_scopes, scope_battles
 from arena_etl.rounds import ARENAS
 
 
@@ -22,32 +23,34 @@ def inputs(config: Config, lake: Lake, round_: str) -> Any:
     return {
         "battles": battles,
         "settings": config.ratings.model_dump(),
+        "baseline": _baseline(config),
     }
 
 
 def rate(config: Config, lake: Lake, staging: Staging, round_: str, unit: str) -> dict[str, int]:
-    """Stage the ratings of every scope: online Elo, and Bradley-Terry with intervals over resampled instructions."""
+    """Stage the ratings of every scope by the configured methods."""
     settings = config.ratings.model_dump()
-    tables = []
-    with lake.connect(["battles"]) as connection:
-        for scope in ARENAS:
-            parameters = {**settings, "round": round_, "scope": scope}
-            tables.append(sql.run(connection, "ratings/elo", **parameters).to_arrow_table())
-            sql.materialize(connection, "resampled_ratings", "ratings/bradley_terry_resamples", **parameters)
-            tables.append(sql.run(connection, "ratings/bradley_terry", **parameters).to_arrow_table())
-    rows = pa.concat_tables(tables)
+    with lake.connect(["battles", "instructions", "responses"]) as connection:
+        scope_battles(connection, round_, ARENAS, config.ratings.breakdowns)
+        draw_resamples(connection, settings)
+        rows = rate_scopes(connection, config.ratings.methods, {**settings, "round": round_})
     staging.write(unit, "ratings", rows)
     return {"ratings": rows.num_rows}
 
 
 def win_rates(config: Config, lake: Lake, staging: Staging, round_: str, unit: str) -> dict[str, int]:
-    """Stage the pairwise win rates of every scope."""
-    settings = config.ratings.model_dump()
-    with lake.connect(["battles"]) as connection:
-        tables = [
-            sql.run(connection, "win_rates/pairwise", **settings, round=round_, scope=scope).to_arrow_table()
-            for scope in ARENAS
-        ]
-    rows = pa.concat_tables(tables)
+    """Stage the win rates of every scope: pairwise, on average, and length-controlled against the baseline."""
+    settings = config.ratings.model_dump() | {"baseline": _baseline(config)}
+    with lake.connect(["battles", "instructions", "responses"]) as connection:
+        scope_battles(connection, round_, ARENAS, config.ratings.breakdowns)
+        draw_resamples(connection, settings)
+        rows = pa.concat_tables(
+            sql.run(connection, f"win_rates/{method}", **settings, round=round_).to_arrow_table()
+            for method in ("pairwise", "average", "length_controlled")
+        )
     staging.write(unit, "win-rates", rows)
     return {"win_rates": rows.num_rows}
+
+
+def _baseline(config: Config) -> str:
+    return config.ratings.baseline or config.target.contestant_id

@@ -150,30 +150,16 @@ class Lake:
         if not self.storage.is_local:
             connection.register_filesystem(self.storage.filesystem)
         for name in tables:
-            connection.execute(self.view(name, versions))
-            comments = [f'comment on view "{name}" is {_quote(TABLES[name].meaning)}']
-            comments += [f'comment on column "{name}"."{c.name}" is {_quote(c.meaning)}' for c in TABLES[name].columns]
-            connection.execute("; ".join(comments))
+            connection.execute(";\n".join(view(TABLES[name], self.files(name, versions))))
         return connection
 
-    def view(self, name: str, versions: Mapping[str, int] | None = None) -> str:
-        """The CREATE VIEW statement of a table: an explicit list of committed files, never a glob."""
+    def files(self, name: str, versions: Mapping[str, int] | None = None) -> list[str]:
+        """The committed files of a table as DuckDB names them, sorted. ``versions`` as in ``connect``."""
         known = versions is None or name in versions
         table = self.table(name, versions[name] if versions else None) if known else None
         files = sorted(table.file_uris()) if table is not None else []
-        if self.storage.is_local:  # delta-rs answers with URLs, DuckDB wants paths
-            files = [unquote(file) for file in files]
-        declared = TABLES[name]
-        body = declared.empty_select()
-        if files:
-            listed = ", ".join(_quote(file) for file in files)
-            types = ", ".join(
-                f"'{column}': VARCHAR" for column in declared.partition_by
-            )  # a date-like round stays text
-            hive = f", hive_partitioning=true, hive_types={{{types}}}" if types else ""
-            body += f" union all by name select * from read_parquet([{listed}], union_by_name=true{hive})"
-        columns = ", ".join(f'"{column}"' for column in declared.column_names)
-        return f'create or replace view "{name}" as select {columns} from ({body})'
+        # delta-rs answers with URLs, DuckDB wants paths
+        return [unquote(file) for file in files] if self.storage.is_local else files
 
     # Writing
 
@@ -281,6 +267,27 @@ class Lake:
             configuration={"delta.logRetentionDuration": RETENTION, "delta.deletedFileRetentionDuration": RETENTION},
             storage_options=self.storage.delta_options,
         )
+
+
+def view(declared: Table, files: list[str], schema: str = "main") -> list[str]:
+    """CREATE VIEW and its COMMENT statements for a table: an explicit list of files, never a glob."""
+    body = declared.empty_select()
+    if files:
+        types = ", ".join(f"'{column}': VARCHAR" for column in declared.partition_by)  # a date-like round stays text
+        hive = f", hive_partitioning=true, hive_types={{{types}}}" if types else ""
+        body += f" union all by name select * from read_parquet({literals(files)}, union_by_name=true{hive})"
+    columns = ", ".join(f'"{column}"' for column in declared.column_names)
+    name = f'"{schema}"."{declared.name}"'
+    return [
+        f"create or replace view {name} as select {columns} from ({body})",
+        f"comment on view {name} is {_quote(declared.meaning)}",
+        *(f'comment on column {name}."{column.name}" is {_quote(column.meaning)}' for column in declared.columns),
+    ]
+
+
+def literals(texts: list[str]) -> str:
+    """A SQL list of strings."""
+    return "[" + ", ".join(_quote(text) for text in texts) + "]"
 
 
 def _quote(text: str) -> str:

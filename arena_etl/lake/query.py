@@ -1,27 +1,209 @@
-"""Ad hoc SQL over one release: read-only, and nothing beyond the lake."""
+"""Ad hoc SQL over one release: read-only, limited, and nothing beyond the files of that release.
 
-from typing import Any
+Four walls, each of which would do: only reading statements are accepted; every query runs in a read-only transaction
+that is rolled back; DuckDB may open no file but those of the views; and its settings are locked.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 import duckdb
+import pyarrow as pa
 
-from arena_etl.errors import InputError
-from arena_etl.lake.delta import Lake
-from arena_etl.lake.releases import resolve
+from arena_etl import config
+from arena_etl.errors import ArenaError, InputError
+from arena_etl.lake import sql
+from arena_etl.lake.delta import Lake, literals, view
+from arena_etl.lake.releases import Release, find, releases, table_versions
+from arena_etl.lake.tables import TABLES
+
+READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)  # multi: PIVOT
+BATCH_ROWS = 50_000
+T = TypeVar("T")
 
 
-def query(lake: Lake, text: str, as_of: str | None = None) -> Any:
-    """The rows of one SELECT over views named like the tables, as a pyarrow.Table.
+@dataclass(frozen=True)
+class Views:
+    """What a reader sees: the tables of a release in the schema ``main``, those of another in ``before``.
 
-    Raises InputError for what is not one reading statement, for SQL that DuckDB refuses, and for a file or address
-    outside the lake.
+    ``stamp`` names the two for people; ``statements`` create the views, which read exactly ``files``.
     """
-    with lake.connect(versions=resolve(lake, as_of)) as connection:
-        connection.execute(f"set allowed_directories = ['{lake.storage.root}/']")
-        connection.execute("set enable_external_access = false; set lock_configuration = true")
+
+    stamp: str
+    statements: list[str]
+    files: list[str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A result while it is made. Column names are unique: the second ``n`` is called ``n_1``."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
+def views(lake: Lake, as_of: str | None = None, since: str | None = None) -> Views:
+    """The views of the release ``as_of``, and in the schema ``before`` those of ``since``.
+
+    Both as in ``releases.find``. Without ``since``: the parent of the release, the newest release for ``head``, and
+    empty views if there is none. Raises InputError when there is no such release.
+    """
+    chosen = find(lake, as_of)
+    before = find(lake, since, "--since") if since else _parent(lake, chosen)
+    earlier = table_versions(lake, before) if before or since else {}
+    statements, files = ["create schema if not exists before"], set[str]()
+    for schema, versions in (("main", table_versions(lake, chosen)), ("before", earlier)):
+        for name, declared in TABLES.items():
+            found = lake.files(name, versions)
+            statements += view(declared, found, schema)
+            files.update(found)
+    nothing = "head" if since else "none"
+    stamp = f"{_describe(chosen)}; before: {f'release {before.release_id}' if before else nothing}"
+    return Views(stamp, statements, sorted(files))
+
+
+def script(lake: Lake, as_of: str | None = None, since: str | None = None) -> str:
+    """The views as a script for a plain DuckDB client. Arguments and errors as in ``views``."""
+    found = views(lake, as_of, since)
+    lines = [f"-- Views of {lake.storage.root}: {found.stamp}"]
+    if not lake.storage.is_local:
+        endpoint = lake.storage.s3_endpoint or ""
+        host = re.sub("^https?://", "", endpoint)
+        options = f", endpoint '{host}', url_style 'path', use_ssl {not endpoint.startswith('http://')}" if host else ""
+        lines += [
+            "-- The files lie on S3, and the credentials are yours. First run, with your own way of signing in:",
+            f"--   install httpfs; load httpfs; create secret (type s3, provider credential_chain{options});",
+        ]
+    return "\n".join([*lines, *(f"{statement};" for statement in ["set TimeZone = 'UTC'", *found.statements])]) + "\n"
+
+
+def questions() -> dict[str, str]:
+    """The purpose of every file of sql/adhoc, by its name."""
+    names = [name.removeprefix("adhoc/") for name in sql.names() if name.startswith("adhoc/")]
+    return {name: _purpose(sql.load(f"adhoc/{name}")) for name in names}
+
+
+class Session:
+    """One sandboxed connection for any number of queries."""
+
+    def __init__(self, lake: Lake, limits: config.Query, as_of: str | None = None, since: str | None = None) -> None:
+        """Arguments and errors as in ``views``."""
+        found = views(lake, as_of, since)
+        self.stamp = found.stamp
+        self._limits = limits
+        self._worker = ThreadPoolExecutor(1)
+        self._connection = lake.connect([])
+        self._connection.execute(";\n".join(found.statements))
+        self._connection.execute(f"set allowed_paths = {literals(found.files)}")
+        self._connection.execute(
+            f"set memory_limit = '{limits.memory_limit}'; set temp_directory = '';"
+            "set python_enable_replacements = false; set allow_persistent_secrets = false;"
+            "set autoload_known_extensions = false; set autoinstall_known_extensions = false;"
+            "set enable_external_access = false; set lock_configuration = true"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.shutdown()
+        self._connection.close()
+
+    @contextmanager
+    def ask(self, text: str) -> Iterator[Rows]:
+        """The rows of one reading statement, made while they are read; read them inside the ``with``.
+
+        Raises InputError for anything that is not one reading statement, for SQL that DuckDB refuses and for a file or
+        address outside the release; ArenaError when a limit is met or Ctrl-C pressed, also while batches are read.
+        """
+        deadline = time.monotonic() + self._limits.timeout_s
+        statements = self.statements(text)
+        if len(statements) != 1 or statements[0].type not in READING:
+            raise InputError("one SELECT at a time: the lake is read-only here.")
+        self._connection.execute("begin transaction read only")
         try:
-            statements = connection.extract_statements(text)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise InputError("one SELECT at a time: the lake is read-only here.")
-            return connection.sql(statements[0].query).to_arrow_table()
+            reader = self._wait(lambda: self._connection.sql(statements[0]).to_arrow_reader(BATCH_ROWS), deadline)
+            with reader:  # an unread result would keep the connection busy
+                fields = zip(reader.schema, _unique(reader.schema.names), strict=True)
+                schema = pa.schema([field.with_name(name) for field, name in fields])
+                yield Rows(schema, self._batches(reader, schema.names, deadline))
+        finally:
+            self._connection.execute("rollback")
+
+    def statements(self, text: str) -> list[Any]:
+        """The statements of a text. Raises InputError where it cannot be parsed."""
+        try:
+            return list(self._connection.extract_statements(text))
         except duckdb.Error as error:
             raise InputError(f"SQL: {error}") from error
+
+    def set_variable(self, name: str, value: str) -> None:
+        """Let ``getvariable(name)`` be the value in the queries that follow."""
+        identifier = '"' + name.replace('"', '""') + '"'
+        self._connection.execute(f"set variable {identifier} = $value", {"value": value})
+
+    def assign(self, statement: str) -> None:
+        """Run a ``set variable`` or ``reset variable`` statement. Errors as in ``ask``."""
+        self._wait(lambda: self._connection.execute(statement), time.monotonic() + self._limits.timeout_s)
+
+    def _batches(self, reader: Any, names: list[str], deadline: float) -> Iterator[pa.RecordBatch]:
+        while (batch := self._wait(lambda: next(iter(reader), None), deadline)) is not None:
+            yield batch.rename_columns(names)
+
+    def _wait(self, step: Callable[[], T], deadline: float) -> T:
+        """The result of a step in the worker thread: this thread stays free for the clock and for Ctrl-C."""
+        future = self._worker.submit(step)
+        try:
+            return future.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            self._stop(future)
+            raise ArenaError(
+                f"the query took longer than query.timeout_s = {self._limits.timeout_s:g} seconds. Ask for less, or raise "
+                "the limit: --set query.timeout_s=..."
+            ) from None
+        except KeyboardInterrupt:
+            self._stop(future)
+            raise ArenaError("interrupted: the query was ended.") from None
+        except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow wraps DuckDB's error while batches are read
+            if "Out of Memory Error" in str(error):
+                raise ArenaError(
+                    f"the query needs more than query.memory_limit = {self._limits.memory_limit}. Ask for less, or raise "
+                    "the limit: --set query.memory_limit=..."
+                ) from error
+            raise InputError(f"SQL: {error}") from error
+
+    def _stop(self, future: Any) -> None:
+        while not future.done():  # an interrupt that comes before DuckDB began is lost
+            self._connection.interrupt()
+            wait([future], 0.1)
+
+
+def _parent(lake: Lake, chosen: Release | None) -> Release | None:
+    known = releases(lake)
+    if chosen is None:
+        return known[-1] if known else None
+    return next((release for release in known if release.release_id == chosen.parent), None)
+
+
+def _describe(release: Release | None) -> str:
+    if release is None:
+        return "head: unreleased tables included"
+    return f"release {release.release_id} (round {release.round or '-'}, made {release.created_at:%Y-%m-%d %H:%M}Z)"
+
+
+def _purpose(text: str) -> str:
+    [purpose] = re.findall(r"^-- Purpose: (.*?)\n-- Grain:", text, re.DOTALL)
+    return " ".join(line.strip("- ") for line in purpose.splitlines())
+
+
+def _unique(names: list[str]) -> list[str]:
+    taken: list[str] = []
+    for name in names:
+        candidates = (name if n == 0 else f"{name}_{n}" for n in range(len(names) + 1))
+        taken.append(next(candidate for candidate in candidates if candidate not in taken))
+    return taken

@@ -46,10 +46,20 @@ def releases(lake: Lake) -> list[Release]:
 
 
 def resolve(lake: Lake, as_of: str | None = None) -> dict[str, int] | None:
-    """The table versions that a reader sees.
+    """The table versions that a reader sees; ``as_of`` and errors as in ``find``."""
+    return table_versions(lake, find(lake, as_of))
+
+
+def table_versions(lake: Lake, chosen: Release | None) -> dict[str, int] | None:
+    """The version of every table in a release; None, which stands for the newest versions, without a release."""
+    return {**chosen.versions, "releases": _newest_version(lake)} if chosen is not None else None
+
+
+def find(lake: Lake, as_of: str | None = None, option: str = "--as-of") -> Release | None:
+    """The release that a reader asks for.
 
     ``as_of``: None for the newest release, a release id, a date (the newest release made up to the end of that UTC
-    day), or ``head`` for the newest versions whether released or not (returned as None).
+    day), or ``head`` for the newest versions whether released or not (returned as None). ``option`` is named in errors.
 
     Raises InputError when there is no such release; the message lists what there is.
     """
@@ -61,22 +71,22 @@ def resolve(lake: Lake, as_of: str | None = None) -> dict[str, int] | None:
             f"lake {lake.storage.root}: no release yet. `arena-etl run` makes one; `--as-of head` reads unreleased tables."
         )
     if as_of is None:
-        return {**known[-1].versions, "releases": _newest_version(lake)}
+        return known[-1]
     if as_of.isdecimal():
         chosen = [r for r in known if r.release_id == int(as_of)]
     else:
         try:
             day = date.fromisoformat(as_of)
         except ValueError:
-            raise InputError(f"--as-of {as_of!r}: not a release id, a date (YYYY-MM-DD) or `head`.") from None
+            raise InputError(f"{option} {as_of!r}: not a release id, a date (YYYY-MM-DD) or `head`.") from None
         chosen = [r for r in known if r.created_at.astimezone(UTC).date() <= day]
     if not chosen:
         first, last = known[0], known[-1]
         raise InputError(
-            f"--as-of {as_of}: no such release. There are {first.release_id} ({first.created_at:%Y-%m-%d}) to "
+            f"{option} {as_of}: no such release. There are {first.release_id} ({first.created_at:%Y-%m-%d}) to "
             f"{last.release_id} ({last.created_at:%Y-%m-%d}); `arena-etl releases list` shows them."
         )
-    return {**chosen[-1].versions, "releases": _newest_version(lake)}
+    return chosen[-1]
 
 
 def _newest_version(lake: Lake) -> int:

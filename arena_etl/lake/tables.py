@@ -61,6 +61,7 @@ ROUND = Column("round", "VARCHAR", "date of the nightly round, YYYY-MM-DD, UTC")
 STAGE = Column("stage", "VARCHAR", "stage of the round: sft or dpo")
 ARENA = Column("arena", "VARCHAR", "training (the slice drawn for the stage) or wizard_arena (the held-out test set)")
 INSTRUCTION = Column("instruction_id", "VARCHAR", "SHA-256 of the canonical conversation")
+SCOPE = Column("scope", "VARCHAR", "arena whose battles count, or a part of it such as wizard_arena/category=math")
 TURN = Column("turn", "INTEGER", "user turn that is answered, from 1")
 CREATED = Column("created_at", "TIMESTAMPTZ", "when the row was made, UTC")
 CONVERSATION = "STRUCT(role VARCHAR, content VARCHAR)[]"
@@ -218,34 +219,60 @@ _DECLARED = (
         partition_by=("round",),
         columns=(
             ROUND,
-            Column("scope", "VARCHAR", "wizard_arena (the leaderboard) or training"),
+            SCOPE,
             Column("model", "VARCHAR", "contestant_id"),
-            Column("method", "VARCHAR", "elo (online) or bradley_terry (maximum likelihood)"),
-            Column("rating", "DOUBLE", "rating points; the mean of a scope is the configured start (1000)"),
-            Column("log_strength", "DOUBLE", "natural logarithm of the Bradley-Terry strength", nullable=True),
+            Column(
+                "method",
+                "VARCHAR",
+                "elo (online), bradley_terry (maximum likelihood) or style_controlled (length and Markdown held equal)",
+            ),
+            Column(
+                "rating", "DOUBLE", "rating points; the mean of a scope is the configured start (1000), or see anchor"
+            ),
+            Column("log_strength", "DOUBLE", "natural logarithm of the Bradley-Terry strength, mean 0", nullable=True),
             Column("lower", "DOUBLE", "lower bound, instructions resampled", nullable=True),
             Column("upper", "DOUBLE", "upper bound, instructions resampled", nullable=True),
-            Column("rank", "INTEGER", "1 is best; ties share the smaller rank"),
+            Column("rank", "INTEGER", "1 is best in its component; ties share the smaller rank"),
+            Column("rank_lower", "INTEGER", "best rank in the interval, instructions resampled", nullable=True),
+            Column("rank_upper", "INTEGER", "worst rank in the interval, instructions resampled", nullable=True),
             Column("n", "BIGINT", "usable battles of the model in the scope"),
             Column("converged", "BOOLEAN", "the iteration met its tolerance; null for elo", nullable=True),
+            Column(
+                "component",
+                "INTEGER",
+                "group of models that are linked by battles, 1 is the largest; others cannot be compared",
+                nullable=True,
+            ),
+            Column(
+                "flag",
+                "VARCHAR",
+                "undefeated, winless or separated: the rating hangs on the prior games, not on the battles",
+                nullable=True,
+            ),
         ),
     ),
     Table(
         "win_rates",
-        "Pairwise results after each round.",
-        grain=("round", "scope", "model_a", "model_b"),
+        "Win rates after each round: every pair, the average over opponents, and with answer length held equal.",
+        grain=("round", "scope", "method", "model_a", "model_b"),
         partition_by=("round",),
         columns=(
             ROUND,
-            Column("scope", "VARCHAR", "wizard_arena or training"),
+            SCOPE,
+            Column(
+                "method",
+                "VARCHAR",
+                "pairwise, average (over all opponents, each counts once) or length_controlled (against the baseline)",
+            ),
             Column("model_a", "VARCHAR", "the model whose rate this is"),
-            Column("model_b", "VARCHAR", "its opponent; every pair appears in both directions"),
+            Column("model_b", "VARCHAR", "its opponent, pairs in both directions; (all) for average"),
             Column("wins", "BIGINT", "battles that model_a won"),
             Column("ties", "BIGINT", "battles without a winner"),
             Column("losses", "BIGINT", "battles that model_b won"),
-            Column("rate", "DOUBLE", "(wins + ties / 2) / battles, 0 to 1"),
-            Column("lower", "DOUBLE", "lower bound, instructions resampled"),
-            Column("upper", "DOUBLE", "upper bound, instructions resampled"),
+            Column("n", "BIGINT", "battles"),
+            Column("rate", "DOUBLE", "share of wins, a tie is half a win, 0 to 1"),
+            Column("lower", "DOUBLE", "lower bound, instructions resampled", nullable=True),
+            Column("upper", "DOUBLE", "upper bound, instructions resampled", nullable=True),
         ),
     ),
     Table(
@@ -263,7 +290,7 @@ _DECLARED = (
             Column("chosen", "VARCHAR", "answer to learn: the winner's"),
             Column("rejected", "VARCHAR", "answer to avoid: the loser's; null for sft", nullable=True),
             Column("chosen_model", "VARCHAR", "contestant_id of the winner"),
-            Column("rejected_model", "VARCHAR", "contestant_id of the loser; for sft, the target that lost"),
+            Column("rejected_model", "VARCHAR", "contestant_id of the loser; for sft, the target"),
             Column("margin", "DOUBLE", "score difference that selected it"),
             Column("battle_ids", "VARCHAR[]", "battles that it comes from"),
             Column("category", "VARCHAR", "category of the instruction"),

@@ -17,7 +17,7 @@ from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import Release, releases, resolve
 from arena_etl.reports import plots
-from arena_etl.rounds import ARENAS
+from arena_etl.rounds import ARENAS, WIZARD_ARENA
 
 Row = dict[str, Any]
 
@@ -82,13 +82,15 @@ def _facts(config: Config, connection: duckdb.DuckDBPyConnection, round_: str) -
             key=lambda item: (configured.index(item[0]) if item[0] in configured else len(configured), item[0]),
         )
     ]
+    [iteration] = rows("selection/iteration")
     names = _names(connection.sql("select contestant_id, name from models").fetchall())
-    leaderboard = rows("ratings/leaderboard")
+    leaderboard = rows("ratings/leaderboard", scope=WIZARD_ARENA, method="bradley_terry")
     return {
         "names": names,
         "leaderboard": [{**row, "name": names.get(row["model"], row["model"])} for row in leaderboard],
         "win_rates": {(row["model_a"], row["model_b"]): row for row in rows("reports/win_matrix")},
         "stages": stages,
+        "iteration": iteration["iteration"],
         "judges": rows("reports/judges"),
         "quality": _by_table(rows("reports/quality")),
         "problems": rows("reports/quality_problems"),

@@ -11,6 +11,7 @@ from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
+from arena_etl.ranking import draw_resamples, fit_bradley_terry, scope_battles
 from arena_etl.rounds import WIZARD_ARENA
 
 TEST = "bradley_terry_difference_resampled_instructions"
@@ -23,7 +24,7 @@ def inputs(config: Config, lake: Lake, round_: str, stage: str) -> Any:
         ),
         "training_runs": lake.fingerprint(Partition("training_runs", (round_, stage))),
         "promotion": config.promotion.model_dump(),
-        "ratings": config.ratings.model_dump(),
+        "ratings": _settings(config),
     }
 
 
@@ -58,10 +59,16 @@ def promote(config: Config, lake: Lake, staging: Staging, round_: str, stage: st
     return {"decision": row["decision"], "reason": row["reason"]}
 
 
+def _settings(config: Config) -> dict[str, Any]:
+    """What of the rating settings decides a difference of ratings."""
+    deciding = {"scale", "base", "initial", "prior_games", "resamples", "max_clusters", "seed"}
+    return config.ratings.model_dump(include=deciding)
+
+
 def _compare(
     config: Config, lake: Lake, round_: str, stage: str, candidate_id: str, champion_id: str
 ) -> dict[str, Any]:
-    with lake.connect(["battles"]) as connection:
+    with lake.connect(["battles", "instructions", "responses"]) as connection:
         # Later stages of the round may have fought already when a decision is made again: they do not count.
         connection.execute(
             """
@@ -72,18 +79,15 @@ def _compare(
             {"round": round_, "stage": stage, "stages": list(config.stages)},
         )
         connection.execute("create or replace view battles as select * from fought")
-        sql.materialize(
-            connection,
-            "resampled_ratings",
-            "ratings/bradley_terry_resamples",
-            **config.ratings.model_dump(),
-            round=round_,
-            scope=WIZARD_ARENA,
-        )
+        settings = _settings(config)
+        scope_battles(connection, round_, [WIZARD_ARENA], breakdowns=[])
+        draw_resamples(connection, settings)
+        fit_bradley_terry(connection, settings)
         difference, lower, upper = (
             sql.run(
                 connection,
                 "ratings/rating_difference",
+                scope=WIZARD_ARENA,
                 candidate=candidate_id,
                 champion=champion_id,
                 confidence=config.promotion.confidence,

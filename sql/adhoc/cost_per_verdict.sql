@@ -1,7 +1,7 @@
 -- Purpose: what a usable verdict costs with each judge.
 -- Grain: judge_id, judge_kind.
 -- Inputs: verdicts.
--- Parameters: none.
+-- Variables: none.
 -- Method: all calls are paid for, also those that did not parse, so the cost of a usable verdict is the whole cost
 --   divided by the games that parsed; null if none did. Costs are US dollars.
 with judges as (

@@ -1,7 +1,7 @@
 -- Purpose: how often a judge names the same result in both orders of the answers, that is, how far position sways it.
 -- Grain: judge_id, category.
 -- Inputs: battles, instructions.
--- Parameters: none.
+-- Variables: none.
 -- Method: share of the usable battles whose two games alone name the same result.
 with judged_categories as (
     select

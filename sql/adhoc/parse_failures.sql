@@ -1,7 +1,7 @@
 -- Purpose: which games are unusable and why.
 -- Grain: round, stage, arena, judge_id, parse_status; the games that parsed are the status 'ok'.
 -- Inputs: verdicts.
--- Parameters: none.
+-- Variables: none.
 -- Method: games per status, and their share of all games that the judge was given in that partition.
 with statuses as (
     select

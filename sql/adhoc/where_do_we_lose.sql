@@ -1,18 +1,39 @@
 -- Purpose: in which categories the target loses, worst first.
 -- Grain: arena, category.
--- Inputs: battles, instructions.
--- Parameters: $target (contestant id).
+-- Inputs: battles, instructions, promotions, models.
+-- Variables: target (contestant id; default: the champion).
 -- Method: counts over all usable battles of the target, every round and judge; mean_margin is the target's mean score
---   minus its opponent's.
-with target_battles as (
+--   minus its opponent's. The champion is what the newest decision left in place, else the newest registered target.
+with target as (
+    select
+        coalesce(
+            getvariable('target')::varchar,
+            (
+                select if(decision = 'promoted', candidate, champion)
+                from promotions
+                order by round desc, created_at desc, list_position(['sft', 'dpo'], stage) desc
+                limit 1
+            ),
+            (
+                select contestant_id
+                from models
+                where role = 'target'
+                order by round desc, created_at desc, contestant_id
+                limit 1
+            )
+        ) as contestant_id
+),
+
+target_battles as (
     select
         arena,
         instruction_id,
-        winner,
-        (model_a = $target) = (winner = 'model_a') as won_unless_tie,
-        case when model_a = $target then mean_a - mean_b else mean_b - mean_a end as score_difference
+        case winner when 'tie' then 'tie' when if(model_a = contestant_id, 'model_a', 'model_b') then 'win' else 'loss' end
+            as result,
+        if(model_a = contestant_id, mean_a - mean_b, mean_b - mean_a) as score_difference
     from battles
-    where $target in (model_a, model_b) and winner in ('model_a', 'model_b', 'tie')
+    inner join target on contestant_id in (model_a, model_b)
+    where winner in ('model_a', 'model_b', 'tie')
 ),
 
 categories as (
@@ -20,9 +41,9 @@ categories as (
         arena,
         category,
         count(*) as battles,
-        count(*) filter (where winner <> 'tie' and won_unless_tie) as wins,
-        count(*) filter (where winner = 'tie') as ties,
-        count(*) filter (where winner <> 'tie' and not won_unless_tie) as losses,
+        count(*) filter (where result = 'win') as wins,
+        count(*) filter (where result = 'tie') as ties,
+        count(*) filter (where result = 'loss') as losses,
         round(avg(score_difference), 9) as mean_margin
     from target_battles
     inner join instructions using (instruction_id)

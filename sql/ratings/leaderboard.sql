@@ -1,12 +1,12 @@
--- Purpose: the WizardArena leaderboard for people.
+-- Purpose: a leaderboard for people.
 -- Grain: model.
 -- Inputs: ratings, models.
--- Parameters: $round (null: the newest rated round).
--- Method: Bradley-Terry ratings of the scope wizard_arena; a model that is not registered shows its id.
+-- Parameters: $round (null: the newest rated round), $scope, $method.
+-- Method: the published ratings; a model that is not registered shows its id.
 with boards as (
     select *
     from ratings
-    where scope = 'wizard_arena' and method = 'bradley_terry'
+    where scope = $scope and method = $method
 )
 
 select
@@ -17,8 +17,12 @@ select
     boards.lower,
     boards.upper,
     boards.rank,
-    boards.n
+    boards.rank_lower,
+    boards.rank_upper,
+    boards.n,
+    boards.component,
+    boards.flag
 from boards
 left join models on models.contestant_id = boards.model
 where boards.round = coalesce($round::varchar, (select max(round) from boards))
-order by boards.rank, boards.model;
+order by boards.component, boards.rank, boards.model;

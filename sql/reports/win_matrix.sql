@@ -13,5 +13,5 @@ select
     lower,
     upper
 from win_rates
-where round = $round and scope = 'wizard_arena'
+where round = $round and scope = 'wizard_arena' and method = 'pairwise'
 order by model_a, model_b;

@@ -1,118 +1,92 @@
 -- Purpose: how often each model of a scope beats each other one, with percentile intervals.
--- Grain: model_a, model_b; every pair in both directions.
--- Inputs: battles.
--- Parameters: $round (last round that counts), $scope (arena), $resamples, $seed, $confidence.
--- Method: rate = (wins + ties / 2) / battles. The interval is made of percentiles over resamples of whole instructions,
---   drawn as in ratings/bradley_terry_resamples (the same seed draws the same instructions). Resamples without a battle
---   of the pair say nothing about it and are left out.
--- Source: Arena Learning (arXiv 2407.10627).
-with usable_battles as materialized (
+-- Grain: scope, model_a, model_b; every pair in both directions.
+-- Inputs: scoped_battles; clusters and resample_weights, the rows of resampling/clusters and resampling/weights.
+-- Parameters: $round (label of the rows), $confidence (of the two-sided interval, 0.95 for 2.5 to 97.5 %).
+-- Method: rate = mean score of model_a: (wins + ties / 2) / n where all scores are 1, 0.5 or 0. A soft score in [0, 1]
+--   counts as a win above 0.5 and as a loss below; the rate takes it as it is. The interval is made of percentiles over
+--   the resamples; those without a battle of the pair say nothing about it and are left out. A model against itself
+--   is no pair.
+-- Source: Arena Learning (arXiv 2407.10627); the mean of soft scores is AlpacaEval's win rate.
+with battles_in_order as (
     select
+        scope,
         instruction_id,
-        model_a,
-        model_b,
-        winner
-    from battles
-    where arena = $scope and round <= $round and winner in ('model_a', 'model_b', 'tie')
+        least(model_a, model_b) as model_a,
+        greatest(model_a, model_b) as model_b,
+        -- Whole units of 1e-12: their sums are the same in every order of the rows, those of fractions are not.
+        round(1e12 * if(model_a < model_b, score, 1 - score))::bigint as score
+    from scoped_battles
+    where model_a <> model_b
 ),
 
-sides as (
+pairs as materialized (
     select
-        instruction_id,
+        (row_number() over (order by scope, model_a, model_b))::integer as pair,
+        scope,
         model_a,
         model_b,
-        winner = 'model_a' as won,
-        winner = 'tie' as tied
-    from usable_battles
-    union all
-    select
-        instruction_id,
-        model_b,
-        model_a,
-        winner = 'model_b',
-        winner = 'tie'
-    from usable_battles
+        count(*) filter (where score > 5e11) as wins,
+        count(*) filter (where score = 5e11) as ties,
+        count(*) filter (where score < 5e11) as losses,
+        count(*) as n,
+        sum(score) / 1e12 / count(*) as rate
+    from battles_in_order
+    group by scope, model_a, model_b
 ),
 
-instruction_counts as (
+cells as (
     select
-        instruction_id,
-        model_a,
-        model_b,
-        count(*) filter (where won) as wins,
-        count(*) filter (where tied) as ties,
-        count(*) as battles
-    from sides
+        pair,
+        cluster,
+        sum(score)::bigint as score,
+        count(*)::double as battles
+    from battles_in_order
+    inner join pairs using (scope, model_a, model_b)
+    inner join clusters using (scope, instruction_id)
     group by all
 ),
 
-instructions_in_order as (
+resampled_rates as (
     select
-        instruction_id,
-        row_number() over (order by instruction_id) - 1 as position
-    from (select distinct instruction_id from usable_battles)
-),
-
-draws as (
-    select
+        pair,
         resample,
-        md5_number_lower(concat_ws('|', $seed::bigint, resample, draw)) % (
-            select count(*) from instructions_in_order
-        ) as position
-    from range(1, $resamples::bigint + 1) as resamples (resample)
-    cross join range((select count(*) from instructions_in_order)) as drawn (draw)
-),
-
-weights as (
-    select resample, position, count(*) as weight from draws group by all
-    union all
-    select 0, position, 1 from instructions_in_order
-),
-
-counts as (
-    select
-        resample,
-        model_a,
-        model_b,
-        sum(weight * wins)::bigint as wins,
-        sum(weight * ties)::bigint as ties,
-        sum(weight * battles)::bigint as battles
-    from weights
-    inner join instructions_in_order using (position)
-    inner join instruction_counts using (instruction_id)
+        sum(weight * score) / 1e12 / sum(weight * battles) as rate
+    from cells
+    inner join resample_weights using (cluster)
     group by all
-),
-
-rates as (
-    select
-        *,
-        (wins + ties / 2) / battles as rate
-    from counts
 ),
 
 intervals as (
     select
-        model_a,
-        model_b,
+        pair,
         quantile_cont(rate, (1 - $confidence::double) / 2) as lower,
         quantile_cont(rate, (1 + $confidence::double) / 2) as upper
-    from rates
-    where resample > 0
-    group by all
+    from resampled_rates
+    group by pair
+),
+
+both_directions as (
+    select scope, model_a, model_b, wins, ties, losses, n, rate, lower, upper
+    from pairs
+    left join intervals using (pair)
+    union all
+    select scope, model_b, model_a, losses, ties, wins, n, 1 - rate, 1 - upper, 1 - lower
+    from pairs
+    left join intervals using (pair)
 )
 
 select
     $round::varchar as round,
-    $scope::varchar as scope,
+    scope,
+    'pairwise' as method,
     model_a,
     model_b,
     wins,
     ties,
-    battles - wins - ties as losses,
+    losses,
+    n,
     rate,
     lower,
     upper
-from rates
-left join intervals using (model_a, model_b)
-where resample = 0
-order by model_a, model_b;
+from both_directions
+order by scope, model_a, model_b;

@@ -7,11 +7,8 @@ import pytest
 from arena_etl.config import Config
 from arena_etl.errors import InputError
 from arena_etl.lake.delta import Lake
-from arena_etl.lake.query import query
 from arena_etl.lake.releases import release, releases, resolve, rollback
 from tests.lake.test_delta import FIRST, SECOND, slices
-
-COUNT = "select count(*) n from slices"
 
 
 @pytest.fixture
@@ -25,7 +22,9 @@ def released(config: Config, lake: Lake) -> Lake:
 
 
 def count(lake: Lake, as_of: str | None = None) -> int:
-    return int(query(lake, COUNT, as_of).to_pylist()[0]["n"])
+    with lake.connect(["slices"], resolve(lake, as_of)) as connection:
+        [(rows,)] = connection.sql("select count(*) from slices").fetchall()
+    return int(rows)
 
 
 def test_readers_see_the_newest_release_and_not_what_came_after(released: Lake) -> None:
@@ -67,30 +66,3 @@ def test_rollback_returns_heads_and_readers_and_lets_the_step_run_again(config: 
     assert count(released, "2") == 5
     assert released.fingerprint(SECOND) is None
     assert "wrong teacher" in releases(released)[-1].reason
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "copy (select 1) to 'stolen.csv'",
-        "create table t as select 1",
-        "drop view slices",
-        "select 1; select 2",
-        "select * from read_csv('/etc/passwd')",
-        "select * from read_text('/etc/hostname')",
-        "set enable_external_access = true",
-        "attach 'x.db'",
-        "explain analyze copy (select 1) to 'stolen.csv'",
-        "selec 1",
-    ],
-)
-def test_ad_hoc_sql_reads_the_lake_and_nothing_else(released: Lake, text: str) -> None:
-    with pytest.raises(InputError):
-        query(released, text)
-
-
-def test_ad_hoc_sql_explains_and_aggregates(released: Lake) -> None:
-    assert query(released, "select round, count(*) n from slices group by 1 order by 1").to_pylist() == [
-        {"round": "2026-01-05", "n": 3},
-        {"round": "2026-01-06", "n": 2},
-    ]

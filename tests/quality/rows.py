@@ -86,7 +86,8 @@ def battles() -> list[Row]:
 
 
 def ratings() -> list[Row]:
-    common = {"round": "2026-01-01", "scope": "wizard_arena", "lower": 990.0, "upper": 1100.0, "n": 2}
+    common = {"round": "2026-01-01", "scope": "wizard_arena", "lower": 990.0, "upper": 1100.0, "n": 2,
+              "rank_lower": 1, "rank_upper": 1, "component": 1, "flag": None}  # fmt: skip
     return [
         {**common, "model": A, "method": "elo", "rating": 1000.0, "log_strength": None, "rank": 1, "converged": None},
         {**common, "model": A, "method": "bradley_terry", "rating": 1001.0, "log_strength": 0.1, "rank": 1,
@@ -95,7 +96,7 @@ def ratings() -> list[Row]:
 
 
 def win_rates() -> list[Row]:
-    common = {"round": "2026-01-01", "scope": "wizard_arena", "ties": 0}
+    common = {"round": "2026-01-01", "scope": "wizard_arena", "method": "pairwise", "ties": 0, "n": 2}
     return [
         {**common, "model_a": A, "model_b": B, "wins": 2, "losses": 0, "rate": 1.0, "lower": 0.5, "upper": 1.0},
         {**common, "model_a": B, "model_b": A, "wins": 0, "losses": 2, "rate": 0.0, "lower": 0.0, "upper": 0.5},

@@ -2,6 +2,7 @@
 
 ``cases/<file, / written as __>/<case>/`` holds one CSV per input table, ``parameters.yaml`` and ``expected.csv``.
 Input: only the columns that matter; an empty cell is null, a missing column its value in ``DEFAULTS`` or null.
+``before.<table>.csv`` fills the table of the release before. Parameters are DuckDB variables too.
 Expected: all rows in order, and the columns that the case is about. Lists and structs are written as DuckDB literals.
 """
 
@@ -16,21 +17,72 @@ import yaml
 from arena_etl.lake.tables import TABLES
 
 CASES = Path(__file__).parent / "cases"
-DEFAULTS = {"round": "2026-01-01", "stage": "sft", "arena": "training", "turn": "1", "judge_id": "judge"}
+DEFAULTS = {
+    "round": "2026-01-01",
+    "stage": "sft",
+    "arena": "training",
+    "turn": "1",
+    "judge_id": "judge",
+    "scope": "overall",
+    "component": "1",
+    "finite": "true",
+}
 
-# The rows of ratings/bradley_terry_resamples, which other files read.
-RESAMPLED_RATINGS = "resample BIGINT, model VARCHAR, log_strength DOUBLE, rating DOUBLE, n BIGINT, converged BOOLEAN"
+TRAINING_SET = ", ".join(f"{column.name} {column.type}" for column in TABLES["training_sets"].columns)
+
+# Temporary tables that SQL files read from one another, beside the lake's own.
+INTERMEDIATES = {
+    "answer_style": "round VARCHAR, stage VARCHAR, arena VARCHAR, instruction_id VARCHAR, contestant_id VARCHAR, turn INTEGER, "
+    "length DOUBLE, headers DOUBLE, bold DOUBLE, lists DOUBLE",
+    "scoped_battles": "scope VARCHAR, position BIGINT, instruction_id VARCHAR, model_a VARCHAR, model_b VARCHAR, score DOUBLE, "
+    "length_a DOUBLE, length_b DOUBLE, headers_a DOUBLE, headers_b DOUBLE, bold_a DOUBLE, bold_b DOUBLE, "
+    "lists_a DOUBLE, lists_b DOUBLE",
+    "clusters": "scope VARCHAR, instruction_id VARCHAR, cluster INTEGER",
+    "resample_weights": "resample BIGINT, cluster INTEGER, weight BIGINT",
+    "pair_counts": "scope VARCHAR, resample BIGINT, model_a VARCHAR, model_b VARCHAR, wins_a DOUBLE, wins_b DOUBLE",
+    "resampled_ratings": "scope VARCHAR, resample BIGINT, model VARCHAR, log_strength DOUBLE, rating DOUBLE, n BIGINT, "
+    "converged BOOLEAN, component INTEGER, finite BOOLEAN",
+    "style_pairs": "pair INTEGER, scope VARCHAR, model_a VARCHAR, model_b VARCHAR",
+    "style_observations": "pair INTEGER, cluster INTEGER, score DOUBLE, length DOUBLE, headers DOUBLE, bold DOUBLE, lists DOUBLE",
+    "style_estimates": "scope VARCHAR, resample BIGINT, model VARCHAR, feature VARCHAR, estimate DOUBLE, n BIGINT, "
+    "converged BOOLEAN, component INTEGER, flag VARCHAR",
+    "leaderboard": "model VARCHAR, rating DOUBLE, lower DOUBLE, upper DOUBLE",
+    "reference_leaderboard": "model VARCHAR, rating DOUBLE, lower DOUBLE, upper DOUBLE",
+    "judgements": "instruction_id VARCHAR, turn INTEGER, model_a VARCHAR, model_b VARCHAR, winner VARCHAR, category VARCHAR",
+    "reference_judgements": "instruction_id VARCHAR, turn INTEGER, model_a VARCHAR, model_b VARCHAR, winner VARCHAR, "
+    "category VARCHAR",
+    "scored_answers": "instruction_id VARCHAR, turn INTEGER, contestant_id VARCHAR, mean DOUBLE, lost_to VARCHAR[], "
+    "battle_ids VARCHAR[]",
+    "prompted_answers": "instruction_id VARCHAR, turn INTEGER, contestant_id VARCHAR, "
+    'prompt STRUCT("role" VARCHAR, "content" VARCHAR)[], text VARCHAR',
+    "battle_rows": "file VARCHAR, file_number INTEGER, row BIGINT, time VARCHAR, instruction_id VARCHAR, turn VARCHAR, "
+    "judge_id VARCHAR, model_a VARCHAR, model_b VARCHAR, kind VARCHAR, label VARCHAR, subscope VARCHAR, metadata VARCHAR, "
+    "answer_a VARCHAR, answer_b VARCHAR",
+    "winner_labels": "file_number INTEGER, label VARCHAR, score DOUBLE",
+    "recorded_battles": "file VARCHAR, file_number INTEGER, row BIGINT, position BIGINT, seconds DOUBLE, "
+    "instruction_id VARCHAR, turn INTEGER, judge_id VARCHAR, model_a VARCHAR, model_b VARCHAR, label VARCHAR, score DOUBLE, "
+    "reason VARCHAR, subscope VARCHAR, length_a DOUBLE, length_b DOUBLE, headers_a DOUBLE, headers_b DOUBLE, bold_a DOUBLE, "
+    "bold_b DOUBLE, lists_a DOUBLE, lists_b DOUBLE",
+    # Both have the shape of the training sets that they become.
+    **dict.fromkeys(("candidates", "preference_pairs"), TRAINING_SET),
+}
 
 RATING_PARAMETERS: dict[str, Any] = {
     "round": "2026-01-01",
     "scope": "wizard_arena",
     "resamples": 0,
     "seed": 0,
+    "max_clusters": 10000,
     "prior_games": 0,
+    "style_ridge": 1,
     "k": 32,
     "scale": 400,
     "base": 10,
     "initial": 1000,
+    "anchor": None,
+    "anchor_rating": 1000,
+    "arenas": ["training", "wizard_arena"],
+    "breakdowns": [],
     "confidence": 0.95,
 }
 
@@ -53,6 +105,8 @@ class Case:
         for file in sorted(self.folder.glob("*.csv")):
             if file.stem != "expected":
                 _fill(connection, file, order)
+        for name, value in self.parameters.items():
+            connection.execute(f'set variable "{name}" = $value', {"value": value})
         return connection
 
     def expected(self, actual: duckdb.DuckDBPyRelation) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -73,13 +127,17 @@ def cases() -> list[Case]:
 def empty_lake() -> duckdb.DuckDBPyConnection:
     """A connection with every table of the lake and every shared intermediate result, typed and without rows."""
     connection = duckdb.connect(config={"threads": 1})
-    tables = [f'create table "{table.name}" as {table.empty_select()}' for table in TABLES.values()]
-    connection.execute("; ".join([*tables, f"create table resampled_ratings ({RESAMPLED_RATINGS})"]))
+    tables = ["create schema before"]
+    for schema in ("main", "before"):
+        tables += [f'create table {schema}."{table.name}" as {table.empty_select()}' for table in TABLES.values()]
+    tables += [f"create table {name} ({columns})" for name, columns in INTERMEDIATES.items()]
+    connection.execute("; ".join(tables))
     return connection
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, file: Path, order: str) -> None:
-    types = {name: kind for name, kind, *_ in connection.execute(f'describe "{file.stem}"').fetchall()}
+    target = ".".join(f'"{part}"' for part in file.stem.split("."))
+    types = {name: kind for name, kind, *_ in connection.execute(f"describe {target}").fetchall()}
     with file.open(newline="") as lines:
         given = next(csv.reader(lines))
     unknown = set(given) - types.keys()
@@ -90,7 +148,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, file: Path, order: str) -> None
     )
     defaults = {f"d_{name}": value for name, value in DEFAULTS.items() if name in types and name not in given}
     connection.execute(
-        f'insert into "{file.stem}" select {values} from (select *, row_number() over () as line '
+        f"insert into {target} select {values} from (select *, row_number() over () as line "
         f"from read_csv($file, columns = $columns, auto_detect = false, delim = ',', quote = '\"', header = true)) "
         f"order by {order}",
         {"file": str(file), "columns": dict.fromkeys(given, "VARCHAR"), **defaults},

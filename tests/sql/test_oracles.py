@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 
 from arena_etl.lake import sql
+from arena_etl.ranking import draw_resamples, fit_bradley_terry
 from tests.sql.harness import RATING_PARAMETERS, empty_lake
 
-WINNERS = {"model_a": evalica.Winner.X, "model_b": evalica.Winner.Y, "tie": evalica.Winner.Draw}
+WINNERS = {1.0: evalica.Winner.X, 0.0: evalica.Winner.Y, 0.5: evalica.Winner.Draw}
 SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 Battle = dict[str, Any]
@@ -37,25 +38,18 @@ def _random_battles(instructions: int, models: int, seed: int = 1) -> list[Battl
     return outcomes
 
 
-def _battle(instruction: str, model_a: str, model_b: str, winner: str, turn: int = 1, judge: str = "judge") -> Battle:
-    return {
-        "round": "2026-01-01",
-        "stage": "sft",
-        "arena": "wizard_arena",
-        "instruction_id": instruction,
-        "turn": turn,
-        "model_a": model_a,
-        "model_b": model_b,
-        "judge_id": judge,
-        "winner": winner,
-    }
+def _battle(instruction: str, model_a: str, model_b: str, winner: str) -> Battle:
+    score = {"model_a": 1.0, "model_b": 0.0, "tie": 0.5}[winner]
+    return {"instruction_id": instruction, "model_a": model_a, "model_b": model_b, "score": score}
 
 
-def _lake(battles: list[Battle], threads: int = 1) -> duckdb.DuckDBPyConnection:
+def _lake(battles: list[Battle], threads: int = 1, shuffled: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection with ``scoped_battles``, played in the order of the list."""
     connection = empty_lake()
     connection.execute(f"set threads = {threads}")
-    rows = pa.Table.from_pylist(battles)
-    connection.execute("insert into battles by name select * from rows")
+    numbered = [battle | {"scope": "overall", "position": position} for position, battle in enumerate(battles)]
+    rows = pa.Table.from_pylist(random.Random(0).sample(numbered, len(numbered)) if shuffled else numbered)
+    connection.execute("insert into scoped_battles by name select * from rows")
     assert rows.num_rows == len(battles)
     return connection
 
@@ -65,7 +59,7 @@ def _strengths(battles: list[Battle]) -> dict[str, float]:
     scores = evalica.bradley_terry(
         [battle["model_a"] for battle in battles],
         [battle["model_b"] for battle in battles],
-        [WINNERS[battle["winner"]] for battle in battles],
+        [WINNERS[battle["score"]] for battle in battles],
         tolerance=1e-13,
         limit=100_000,
     ).scores
@@ -74,34 +68,46 @@ def _strengths(battles: list[Battle]) -> dict[str, float]:
     return {model: value - centre for model, value in logs.items()}
 
 
+def _fit(connection: duckdb.DuckDBPyConnection, **parameters: Any) -> list[tuple[Any, ...]]:
+    """Rows of resampled_ratings: scope, resample, model, log_strength, rating, n, converged, component, finite."""
+    settings = RATING_PARAMETERS | parameters
+    draw_resamples(connection, settings)
+    fit_bradley_terry(connection, settings)
+    return connection.execute("from resampled_ratings order by all").fetchall()
+
+
 def _resamples(connection: duckdb.DuckDBPyConnection, **parameters: Any) -> dict[int, dict[str, float]]:
-    rows = sql.run(connection, "ratings/bradley_terry_resamples", **(RATING_PARAMETERS | parameters)).fetchall()
     resamples: dict[int, dict[str, float]] = defaultdict(dict)
-    for resample, model, log_strength, *_ in rows:
+    for _, resample, model, log_strength, *_ in _fit(connection, **parameters):
         resamples[resample][model] = log_strength
     return resamples
 
 
 def _drawn(battles: list[Battle], resample: int, seed: int) -> list[Battle]:
-    """The battles of one resample, drawn as the header of ratings/bradley_terry_resamples.sql says."""
+    """The battles of one resample, drawn as the header of resampling/weights.sql says."""
     of = defaultdict(list)
     for battle in battles:
         of[battle["instruction_id"]].append(battle)
     ids = sorted(of)
-    digests = [hashlib.md5(f"{seed}|{resample}|{draw}".encode()).digest() for draw in range(len(ids))]
-    return [b for digest in digests for b in of[ids[int.from_bytes(digest[8:], "little") % len(ids)]]]
+    draws: list[int] = []
+    for block in range(math.ceil(len(ids) / 8)):
+        digest = hashlib.md5(f"{seed}|{resample}|{block}".encode()).digest()
+        for half in (digest[8:], digest[:8]):
+            number = int.from_bytes(half, "little")
+            for _ in range(4):
+                number, position = divmod(number, len(ids))
+                draws.append(position)
+    return [battle for position in draws[: len(ids)] for battle in of[ids[position]]]
 
 
-def _mt_bench(where: str) -> list[Battle]:
+def _published(where: str) -> list[Battle]:
     file = SHARED_DATA / "battles.parquet"
     if not file.is_file():
         pytest.skip(f"{file} is absent: set SHARED_DATA to the folder of the published votes")
     with duckdb.connect() as connection:
         rows = connection.execute(
-            "select instruction_id, least(model_a, model_b), greatest(model_a, model_b), "
-            "case when model_a < model_b or winner = 'tie' then winner "
-            "when winner = 'model_a' then 'model_b' else 'model_a' end, turn, judge || battle_id "
-            f"from read_parquet($file) where source = 'mt_bench' and {where} order by battle_id",
+            "select instruction_id, model_a, model_b, winner "
+            f"from read_parquet($file) where {where} and winner is not null and model_a <> model_b order by tstamp, battle_id",
             {"file": str(file)},
         ).fetchall()
     return [_battle(*row) for row in rows]
@@ -138,22 +144,30 @@ def test_group_that_nearly_always_loses() -> None:
         for i in range(60)
     ]
     battles.append(_battle("upset", "m0", "m3", "model_b"))
-    rows = sql.run(_lake(battles), "ratings/bradley_terry_resamples", **RATING_PARAMETERS).fetchall()
-    assert all(converged for *_, converged in rows)
-    strengths = {model: strength for _, model, strength, *_ in rows}
+    rows = _fit(_lake(battles))
+    assert all(row[6] for row in rows)
+    strengths = {row[2]: row[3] for row in rows}
     residual = dict.fromkeys(strengths, 0.0)
     for battle in battles:
         a, b = battle["model_a"], battle["model_b"]
-        surprise = (battle["winner"] == "model_a") - 1 / (1 + math.exp(strengths[b] - strengths[a]))
+        surprise = battle["score"] - 1 / (1 + math.exp(strengths[b] - strengths[a]))
         residual[a] += surprise
         residual[b] -= surprise
     assert residual == pytest.approx(dict.fromkeys(strengths, 0.0), abs=1e-6)
 
 
-@pytest.mark.parametrize("where", ["judge_type = 'llm'", "judge_type = 'human'"])
-def test_published_votes_agree_with_evalica(where: str) -> None:
-    battles = _mt_bench(where)
-    assert len(battles) > 2000
+@pytest.mark.parametrize(
+    ("where", "battles_at_least"),
+    [
+        ("source = 'mt_bench' and judge_type = 'llm'", 2000),
+        ("source = 'mt_bench' and judge_type = 'human'", 2000),
+        ("source = 'vicuna_bench'", 1000),
+        ("source = 'arena_2023'", 1000),
+    ],
+)
+def test_published_votes_agree_with_evalica(where: str, battles_at_least: int) -> None:
+    battles = _published(where)
+    assert len(battles) > battles_at_least
     assert _resamples(_lake(battles))[0] == pytest.approx(_strengths(battles), abs=1e-6)
 
 
@@ -191,8 +205,7 @@ def test_resamples_draw_whole_instructions_as_documented() -> None:
 def test_resamples_do_not_depend_on_row_order_or_threads() -> None:
     battles = _random_battles(40, 6)
     expected = _resamples(_lake(battles), resamples=50, prior_games=1)
-    shuffled = random.Random(0).sample(battles, len(battles))
-    assert _resamples(_lake(shuffled, threads=4), resamples=50, prior_games=1) == expected
+    assert _resamples(_lake(battles, threads=4, shuffled=True), resamples=50, prior_games=1) == expected
     assert _resamples(_lake(battles), resamples=50, prior_games=1, seed=1)[1] != expected[1]
 
 
@@ -214,28 +227,34 @@ def test_elo_agrees_with_evalica() -> None:
     expected = evalica.elo(
         [battle["model_a"] for battle in battles],
         [battle["model_b"] for battle in battles],
-        [WINNERS[battle["winner"]] for battle in battles],
+        [WINNERS[battle["score"]] for battle in battles],
         initial=1000,
         base=10,
         scale=400,
         k=4,
     ).scores
-    shuffled = random.Random(0).sample(battles, len(battles))
-    rows = sql.run(_lake(shuffled), "ratings/elo", **(RATING_PARAMETERS | {"k": 4})).fetchall()
-    assert {row[2]: row[4] for row in rows} == pytest.approx({str(m): r for m, r in expected.items()}, abs=1e-9)
+    rows = sql.run(_lake(battles, shuffled=True), "ratings/elo", **(RATING_PARAMETERS | {"k": 4})).project(
+        "model, rating, n"
+    )
+    found = {model: (rating, n) for model, rating, n in rows.fetchall()}
+    assert {model: rating for model, (rating, _) in found.items()} == pytest.approx(
+        {str(model): rating for model, rating in expected.items()}, abs=1e-9
+    )
     fought = Counter(battle[side] for battle in battles for side in ("model_a", "model_b"))
-    assert {row[2]: row[9] for row in rows} == fought
+    assert {model: n for model, (_, n) in found.items()} == fought
 
 
 def test_win_rate_intervals_are_percentiles_over_the_same_resamples() -> None:
     battles = _random_battles(25, 3)
     parameters = RATING_PARAMETERS | {"resamples": 100, "seed": 3, "confidence": 0.9}
-    intervals = {row[2:4]: row[8:] for row in sql.run(_lake(battles), "win_rates/pairwise", **parameters).fetchall()}
-    points = {"model_a": 1.0, "tie": 0.5, "model_b": 0.0}
+    connection = _lake(battles)
+    draw_resamples(connection, parameters)
+    rows = sql.run(connection, "win_rates/pairwise", **parameters).project("model_a, model_b, lower, upper").fetchall()
+    intervals = {(a, b): (lower, upper) for a, b, lower, upper in rows}
     rates = []
     for resample in range(1, 101):
         drawn = [b for b in _drawn(battles, resample, 3) if (b["model_a"], b["model_b"]) == ("m00", "m02")]
-        rates.append(sum(points[battle["winner"]] for battle in drawn) / len(drawn))
+        rates.append(sum(battle["score"] for battle in drawn) / len(drawn))
     lower, upper = np.quantile(rates, [0.05, 0.95])
     assert intervals["m00", "m02"] == pytest.approx((lower, upper), abs=1e-9)
     assert intervals["m02", "m00"] == pytest.approx((1 - upper, 1 - lower), abs=1e-9)
@@ -244,15 +263,19 @@ def test_win_rate_intervals_are_percentiles_over_the_same_resamples() -> None:
 def test_bradley_terry_intervals_are_percentiles_of_the_resamples() -> None:
     connection = _lake(_random_battles(30, 4))
     parameters = RATING_PARAMETERS | {"resamples": 100, "prior_games": 1, "confidence": 0.9}
-    sql.materialize(connection, "resampled_ratings", "ratings/bradley_terry_resamples", **parameters)
+    _fit(connection, **parameters)
     ratings = defaultdict(list)
     for model, rating in connection.execute(
         "select model, rating from resampled_ratings where resample > 0"
     ).fetchall():
         ratings[model].append(rating)
-    rows = sql.run(connection, "ratings/bradley_terry", **parameters).fetchall()
-    assert [row[8] for row in rows] == [1, 2, 3, 4]
-    assert sum(row[4] for row in rows) / 4 == pytest.approx(1000, abs=1e-6)
-    for row in rows:
-        assert row[6:8] == pytest.approx(tuple(np.quantile(ratings[row[2]], [0.05, 0.95])), abs=1e-9)
-        assert row[6] < row[4] < row[7]
+    rows = (
+        sql.run(connection, "ratings/bradley_terry", **parameters)
+        .project("model, rating, lower, upper, rank")
+        .fetchall()
+    )
+    assert [rank for *_, rank in rows] == [1, 2, 3, 4]
+    assert sum(rating for _, rating, *_ in rows) / 4 == pytest.approx(1000, abs=1e-6)
+    for model, rating, lower, upper, _ in rows:
+        assert (lower, upper) == pytest.approx(tuple(np.quantile(ratings[model], [0.05, 0.95])), abs=1e-9)
+        assert lower < rating < upper

@@ -163,6 +163,7 @@ def judge(round_: Round, stage: Stage = "sft", arena: Arena = "training", as_jso
 
 @app.command()
 def rate(
+    context: typer.Context,
     files: Annotated[
         list[str] | None, typer.Argument(help="Parquet, CSV, JSON or JSON Lines; text also with .gz or .zst.")
     ] = None,
@@ -196,9 +197,13 @@ def rate(
     arena-etl rate votes.csv.gz more.jsonl --scope language --anchor gpt-4=1200 --json
     arena-etl rate --round 2026-01-31
     """
-    if files and round_:
-        raise InputError("files and --round: give one of them, files to rate or a round of the lake.")
     if round_:
+        others = [name for name in context.params if name not in ("round_", "as_json")]
+        if given := [n for n in others if (source := context.get_parameter_source(n)) and source.name == "COMMANDLINE"]:
+            raise InputError(
+                f"--round and {', '.join(given)}: a round is rated as the configuration says (section ratings); "
+                "the other options are for files."
+            )
         round_ = parse_round(round_)
         _steps([("rate", (round_,)), ("win_rates", (round_,))], as_json)
         return
@@ -234,23 +239,8 @@ def rate(
     if as_json:
         _print_json(result)
         return
-    remarks = [
-        name
-        for name, usual in (("component", (None, 1)), ("flag", (None,)))
-        if any(row[name] not in usual for row in result["ratings"])
-    ]
-    header = ["rank", "model", "rating", "interval", "ranks", "battles", *remarks]
     for board, rows in groupby(result["ratings"], key=lambda row: str(row["scope"])):
-        title = None if board == "overall" else Text(board.removeprefix("overall/"))
-        table = RichTable(*header, title=title, title_justify="left", box=None)
-        for row in rows:
-            known = row["lower"] is not None
-            interval = f"{row['lower']:.0f} to {row['upper']:.0f}" if known else "-"
-            ranks = f"{row['rank_lower']} to {row['rank_upper']}" if known else "-"
-            rest = [str(row[name] or "") for name in remarks]
-            cells = [str(row["rank"]), row["model"], f"{row['rating']:.0f}", interval, ranks, str(row["n"]), *rest]
-            table.add_row(*map(Text, cells))
-        stdout.print(table)
+        stdout.print(_board(list(rows), None if board == "overall" else board.removeprefix("overall/")))
 
 
 @app.command()
@@ -573,22 +563,25 @@ def _steps(plan: list[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool =
     return summaries
 
 
-def _board(rows: list[dict[str, Any]]) -> RichTable:
-    """A leaderboard as a table; the columns of ratings/leaderboard, where name and role may lack."""
-    table = RichTable("rank", "model", "role", "rating", "interval", "battles", "remark", box=None)
+def _board(rows: list[dict[str, Any]], title: str | None = None) -> RichTable:
+    """Ratings as a table, columns as in the lake's table ratings; name and role of the models where they are known."""
+    registered = "role" in rows[0]
+    header = ["rank", "model", *(["role"] if registered else []), "rating", "interval", "ranks", "battles", "remark"]
+    table = RichTable(*header, title=Text(title) if title else None, title_justify="left", box=None)
     for row in rows:
-        interval = "-" if row["lower"] is None else f"{row['lower']:.0f} to {row['upper']:.0f}"
-        group = f"group {row['component']}" if (row["component"] or 1) > 1 else ""
-        remark = ", ".join(filter(None, (group, row["flag"])))
-        cells = (
+        known = row["lower"] is not None
+        group = f"group {row['component']}" if (row["component"] or 1) > 1 else None
+        cells = [
+            str(row["rank"]),
             row.get("name", row["model"]),
-            row.get("role"),
+            *([row["role"] or ""] if registered else []),
             f"{row['rating']:.0f}",
-            interval,
+            f"{row['lower']:.0f} to {row['upper']:.0f}" if known else "-",
+            f"{row['rank_lower']} to {row['rank_upper']}" if known else "-",
             str(row["n"]),
-            remark,
-        )
-        table.add_row(str(row["rank"]), *cells)
+            ", ".join(filter(None, (group, row["flag"]))),
+        ]
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -125,11 +125,7 @@ def with_sql(file: Path, resamples: int = 0) -> dict[str, float]:
             from '{file}'
             """
         )
-        if resamples:
-            draw_resamples(connection, settings)
-        else:
-            connection.execute("create table clusters (scope varchar, instruction_id varchar, cluster integer)")
-            connection.execute("create table resample_weights (resample bigint, cluster integer, weight bigint)")
+        draw_resamples(connection, settings)
         rows = rate_scopes(connection, ["bradley_terry"], settings).to_pylist()
     return {row["model"]: row["rating"] for row in rows}
 

@@ -141,12 +141,12 @@ def rate_files(
     """
     with open_files(files, scope, style=method == "style_controlled") as connection:
         with _reading(", ".join(files)):
-            n_battles, reasons = tally(connection)
+            n_battles, n_ties, reasons = tally(connection)
         problems = unusable(connection, 100) if reasons else []
         if not n_battles:
             raise InputError(f"{', '.join(files)}: no usable battle. {_describe(reasons, problems[:5])}")
         notes = [_describe(reasons, problems[:20])] if reasons else []
-        if not connection.sql("from recorded_battles where reason is null and score <> 0.5 limit 1").fetchall():
+        if n_ties == n_battles:
             notes.append("Every battle is a tie: nothing tells the models apart.")
         if method == "elo":
             notes += _undated(connection)
@@ -197,13 +197,15 @@ def _describe(reasons: Mapping[str, int], problems: Sequence[Mapping[str, Any]])
     return "\n  ".join([f"Unusable rows: {counts}.", *rows])
 
 
-def tally(connection: duckdb.DuckDBPyConnection) -> tuple[int, dict[str, int]]:
-    """How many rows are usable, and how many are not by reason, the most frequent reason first."""
+def tally(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, dict[str, int]]:
+    """How many rows are usable, how many of those are ties, and how many are not by reason, the most frequent first."""
     rows = connection.sql(
-        "select reason, count(*) as rows from recorded_battles group by reason order by rows desc, reason"
+        "select reason, count(*) as rows, count_if(score = 0.5) as ties from recorded_battles "
+        "group by reason order by rows desc, reason"
     ).fetchall()
-    counts = dict(rows)
-    return counts.pop(None, 0), counts
+    counts = {reason: (number, ties) for reason, number, ties in rows}
+    n_battles, n_ties = counts.pop(None, (0, 0))
+    return n_battles, n_ties, {reason: number for reason, (number, _) in counts.items()}
 
 
 def _undated(connection: duckdb.DuckDBPyConnection) -> list[str]:

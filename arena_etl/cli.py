@@ -129,6 +129,51 @@ def ingest(as_json: Json = False) -> None:
     _steps([(name, (source.name,)) for source in config.sources for name in INGEST], as_json)
 
 
+@app.command("import")
+def import_(
+    files: Annotated[list[str], typer.Argument(help="Battles, outputs, annotations, questions, answers, reviews.")],
+    round_: Round,
+    stage: Stage = "sft",
+    arena: Arena = "wizard_arena",
+    license_: Annotated[str, typer.Option("--license", help="Licence of the texts, needed where there are any.")] = "",
+    language: Annotated[str, typer.Option(help="Of the instructions, ISO 639-1.")] = "en",
+    judge_: Annotated[
+        str | None, typer.Option("--judge", help="Who judged, where a file does not say. Default: the file's name.")
+    ] = None,
+    renames: Annotated[
+        list[str] | None,
+        typer.Option("--rename", help="OLD=NEW: the name of a configured contestant for a model, e.g. of the target."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring recorded battles into the lake, with answers and instructions where the files have them.
+
+    Whatever `arena-etl rate` reads; AlpacaEval's outputs and annotations; FastChat's questions, answers and reviews (give
+    them together). Then rate, select, leaderboard and sql work on the round as on one that was fought: docs/recorded.md.
+
+    \b
+    arena-etl import votes.parquet --round 2024-01-31
+    arena-etl import outputs.json annotations.json --round 2024-01-31 --license CC-BY-NC-4.0 --arena training
+    """
+    from arena_etl.operations.recordings import Recording, import_files
+
+    config, lake = _open()
+    if wrong := [rename for rename in renames or [] if not all(rename.partition("="))]:
+        raise InputError(f"--rename {wrong[0]}: write it as OLD=NEW, e.g. --rename alpaca-7b=my-model")
+    pairs = dict(rename.split("=", 1) for rename in renames or [])
+    recording = Recording(parse_round(round_), stage, arena, license_, language, judge_, pairs)
+    summary = import_files(config, lake, files, recording)
+    unusable = summary["unusable"]
+    if unusable:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in unusable.items())
+        stderr.print(f"note: rows that are no battle: {counts}", markup=False)
+    if as_json:
+        _print_json(summary)
+        return
+    rows = ", ".join(f"{count:,} {table}" for table, count in summary.items() if table != "unusable")
+    stdout.print(f"imported into {'/'.join(recording.keys)}: {rows}", markup=False)
+
+
 @app.command()
 def run(round_: Round, as_json: Json = False) -> None:
     """Do a whole round without Airflow: every step that is not done yet, then a release and the report."""

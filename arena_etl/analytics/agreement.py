@@ -94,7 +94,7 @@ def compare_judges(file: Path, reference: Path, scope: str | None = None) -> dic
                 f"from recorded_battles where file_number = {number} and reason is null"
             )
         rows = sql.run(connection, "agreement/judge_against_people").to_arrow_table().to_pylist()
-        _, reasons = battle_files.tally(connection)
+        *_, reasons = battle_files.tally(connection)
         unusable = battle_files.unusable(connection, 5)
     if not rows:
         raise InputError(

@@ -89,8 +89,8 @@ def open_files(
     with tempfile.TemporaryDirectory(prefix="arena-etl-") as folder, duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
         connection.execute(f"set temp_directory = {_text(folder)}")
-        sources = [_source(connection, file) for file in files]
-        columns = [_columns(connection, file, source) for file, source in zip(files, sources, strict=True)]
+        sources = [reader_of(connection, file) for file in files]
+        columns = [columns_of(connection, file, source) for file, source in zip(files, sources, strict=True)]
         layouts = [
             _layout(file, types, scope, style, trim=not source.startswith("read_parquet"))
             for file, source, types in zip(files, sources, columns, strict=True)
@@ -107,7 +107,7 @@ def open_files(
             reader = source
             if not source.startswith("read_parquet"):
                 target = _text(str(Path(folder) / f"{number}.parquet"))
-                with _reading(file):
+                with reading(file):
                     connection.execute(f"copy (select {texts} from {source}) to {target} (format parquet)")
                 reader, texts = f"read_parquet({target}, file_row_number = true)", ", ".join(layout)
             selects.append(
@@ -115,13 +115,13 @@ def open_files(
                 f"from {reader}"
             )
         connection.execute(f"create temporary view battle_rows as {' union all '.join(selects)}")
-        with _reading(", ".join(files)):
+        with reading(", ".join(files)):
             sql.materialize(connection, "winner_labels", "battles/winner_labels")
         for view, name in (("recorded_battles", "recorded"), ("scoped_battles", "recorded_scopes")):
             connection.execute(f"create temporary view {view} as {sql.load(f'battles/{name}')}")
         if style:  # Regular expressions over every answer: not again for each reading.
             target = _text(str(Path(folder) / "recorded.parquet"))
-            with _reading(", ".join(files)):
+            with reading(", ".join(files)):
                 connection.execute(f"copy recorded_battles to {target} (format parquet)")
             connection.execute(f"create or replace temporary view recorded_battles as from read_parquet({target})")
         yield connection
@@ -140,7 +140,7 @@ def rate_files(
     Raises InputError as ``open_files`` does, if no battle is usable, and for an anchor that did not fight.
     """
     with open_files(files, scope, style=method == "style_controlled") as connection:
-        with _reading(", ".join(files)):
+        with reading(", ".join(files)):
             n_battles, n_ties, reasons = tally(connection)
         problems = unusable(connection, 100) if reasons else []
         if not n_battles:
@@ -227,7 +227,7 @@ def unusable(connection: duckdb.DuckDBPyConnection, limit: int) -> list[dict[str
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _source(connection: duckdb.DuckDBPyConnection, file: str) -> str:
+def reader_of(connection: duckdb.DuckDBPyConnection, file: str) -> str:
     """The DuckDB table function that reads the file; every value of CSV and JSON as text."""
     if not Path(file).is_file():
         raise InputError(f"{file}: no such file.")
@@ -246,14 +246,14 @@ def _source(connection: duckdb.DuckDBPyConnection, file: str) -> str:
             return f"read_csv({name}, header = true, all_varchar = true)"
         case _:
             # One level deep is enough to know the names; then nothing in the rows can contradict a guessed type.
-            names = _columns(connection, file, f"read_json({name}, maximum_depth = 1)")
+            names = columns_of(connection, file, f"read_json({name}, maximum_depth = 1)")
             types = ", ".join(f"{_text(column)}: 'VARCHAR'" for column in names)
             return f"read_json({name}, columns = {{{types}}})"
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, file: str, source: str) -> dict[str, str]:
+def columns_of(connection: duckdb.DuckDBPyConnection, file: str, source: str) -> dict[str, str]:
     """Names and types of the file's columns."""
-    with _reading(file):
+    with reading(file):
         found = connection.sql(f"select * from {source} limit 0")
     types = dict(zip(found.columns, map(str, found.types), strict=True))
     types.pop("file_row_number", None)
@@ -340,7 +340,7 @@ def _layout(file: str, columns: Mapping[str, str], scope: str | None, style: boo
 
 
 @contextmanager
-def _reading(file: str) -> Iterator[None]:
+def reading(file: str) -> Iterator[None]:
     """What DuckDB says about an unreadable file, as an InputError; its first lines hold the place and the cause."""
     try:
         yield

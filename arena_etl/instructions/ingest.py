@@ -21,7 +21,7 @@ from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 
-Category = Literal["writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities"]
+Category = Literal["writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities", "unknown"]
 BATCH = 5_000  # rows per staged part
 
 

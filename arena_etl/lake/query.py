@@ -161,13 +161,11 @@ class Session:
         try:
             return future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
-            self._stop(future)
             raise ArenaError(
                 f"the query took longer than query.timeout_s = {self._limits.timeout_s:g} seconds. Ask for less, or raise "
                 "the limit: --set query.timeout_s=..."
             ) from None
         except KeyboardInterrupt:
-            self._stop(future)
             raise ArenaError("interrupted: the query was ended.") from None
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow wraps DuckDB's error while batches are read
             if "Out of Memory Error" in str(error):
@@ -176,6 +174,8 @@ class Session:
                     "the limit: --set query.memory_limit=..."
                 ) from error
             raise InputError(f"SQL: {error}") from error
+        finally:
+            self._stop(future)  # whatever came between, no query outlives its caller
 
     def _stop(self, future: Any) -> None:
         while not future.done():  # an interrupt that comes before DuckDB began is lost

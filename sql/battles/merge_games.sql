@@ -56,6 +56,7 @@ select
         else 'tie'
     end as winner,
     case when usable then round(abs(sum_a - sum_b), 9) / 2 end as margin,
-    case when usable then same_result end as order_consistent
+    case when usable then same_result end as order_consistent,
+    null::varchar as recorded_in
 from pairs
 order by instruction_id, turn, model_a, model_b, judge_id;

@@ -185,7 +185,8 @@ def test_unusable_rows_are_counted_and_listed(tmp_path: Path) -> None:
     bad.write_text("model_a,model_b,winner\nx,y,model_a\nx,x,tie\n,y,model_a\nx,y,\nx,y,neither\n x ,y, Model_B \n")
     with open_files([good, str(bad)]) as connection:
         reasons = {"label missing": 1, "label unknown": 1, "model against itself": 1, "model missing": 1}
-        assert tally(connection) == (3, reasons)
+        n_battles, _, counted = tally(connection)
+        assert (n_battles, counted) == (3, reasons)
         name = str(bad)
         assert unusable(connection, 100) == [
             {"file": name, "row": 2, "reason": "model against itself", "value": "x / x"},

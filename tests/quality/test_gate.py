@@ -177,7 +177,7 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
             {"model": "m3", "method": "bradley_terry", "converged": False, "log_strength": 0.0, "rating": 2000.0},
             {"model": "m4", "lower": 1200.0, "upper": 800.0},
         ],
-        "match_regex(round) be_in_set(scope) be_in_set(method) be_between(rating) "
+        "match_regex(round) match_regex(scope) be_in_set(method) be_between(rating) "
         "not_be_null(log_strength)/bradley-terry not_be_null(converged)/bradley-terry be_in_set(converged) "
         "pair_values_a_to_be_greater_than_b(upper, lower) be_between(rank) be_between(n)",
         "pair_values_a_to_be_greater_than_b(rating, lower) pair_values_a_to_be_greater_than_b(upper, rating)",
@@ -187,6 +187,8 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
             {
                 "round": "x",
                 "scope": "x",
+                "method": "x",
+                "n": 0,
                 "wins": -1,
                 "ties": -1,
                 "losses": -1,
@@ -197,7 +199,7 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
             {"model_a": "m1", "lower": 0.9, "upper": 0.8, "rate": 0.85},
             {"model_a": "m2", "model_b": "m2"},
         ],
-        "match_regex(round) be_in_set(scope) be_between(wins) be_between(ties) be_between(losses) be_between(rate) "
+        "match_regex(round) match_regex(scope) be_in_set(method) be_between(n) be_between(wins) be_between(ties) be_between(losses) be_between(rate) "
         "be_between(lower) be_between(upper) pair_values_a_to_be_greater_than_b(upper, lower) "
         "select_column_values_to_be_unique_within_record(model_a, model_b)",
         "pair_values_a_to_be_greater_than_b(rate, lower) pair_values_a_to_be_greater_than_b(upper, rate)",

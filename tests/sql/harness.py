@@ -58,6 +58,8 @@ INTERMEDIATES = {
     "battle_rows": "file VARCHAR, file_number INTEGER, row BIGINT, time VARCHAR, instruction_id VARCHAR, turn VARCHAR, "
     "judge_id VARCHAR, model_a VARCHAR, model_b VARCHAR, kind VARCHAR, label VARCHAR, subscope VARCHAR, metadata VARCHAR, "
     "answer_a VARCHAR, answer_b VARCHAR",
+    "recorded_games": "instruction_id VARCHAR, turn INTEGER, model_a VARCHAR, model_b VARCHAR, judge_id VARCHAR, score DOUBLE, "
+    "points_a DOUBLE, points_b DOUBLE, file VARCHAR",
     "winner_labels": "file_number INTEGER, label VARCHAR, score DOUBLE",
     "recorded_battles": "file VARCHAR, file_number INTEGER, row BIGINT, position BIGINT, seconds DOUBLE, "
     "instruction_id VARCHAR, turn INTEGER, judge_id VARCHAR, model_a VARCHAR, model_b VARCHAR, label VARCHAR, score DOUBLE, "

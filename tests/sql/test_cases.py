@@ -14,6 +14,7 @@ FILES = sorted({case.file for case in CASES})
 # The files whose rows are a table of the lake.
 PUBLISHED = {
     "battles/merge_games": "battles",
+    "battles/merge_recorded": "battles",
     "ratings/elo": "ratings",
     "ratings/bradley_terry": "ratings",
     "ratings/style_controlled": "ratings",

@@ -1,0 +1,391 @@
+"""Bring recorded battles into the lake: battle files, AlpacaEval's outputs and annotations, FastChat's answers and reviews.
+
+What the files hold becomes rows of the same tables that a fought round fills, through the same audits: instructions (where
+their texts are there), slices, responses, models, battles. What the games of a pair amount to: sql/battles/merge_recorded.sql.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import duckdb
+import pyarrow as pa
+
+from arena_etl.analytics.battle_files import ANSWERS, INSTRUCTIONS, MODELS, columns_of, open_files, reader_of, reading
+from arena_etl.config import Config, Source, digest
+from arena_etl.errors import InputError
+from arena_etl.flywheel import INGEST, do
+from arena_etl.instructions.ingest import Category
+from arena_etl.lake import sql
+from arena_etl.lake.delta import Lake, Partition
+from arena_etl.lake.staging import Staging
+from arena_etl.quality.publish import publish
+from arena_etl.rounds import TRAINING
+from arena_etl.steps import Step, Summary, perform
+
+# The columns that tell a kind of file; everything else must be a battle file. In order: the first that fits counts.
+KINDS: dict[str, tuple[str, ...]] = {
+    "reviews": ("question_id", "answer1_id", "answer2_id", "score"),
+    "answers": ("question_id", "model_id"),
+    "questions": ("question_id", "category"),
+    "outputs": ("instruction", "output", "generator"),
+}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What the files of one import have in common.
+
+    ``judge``: who judged, where a file does not say. ``renames``: other names for models, by the name in the files.
+    """
+
+    round: str
+    stage: str
+    arena: str
+    license: str
+    language: str
+    judge: str | None
+    renames: dict[str, str]
+
+    @property
+    def keys(self) -> tuple[str, str, str]:
+        return self.round, self.stage, self.arena
+
+    @property
+    def source(self) -> str:
+        return f"import-{'-'.join(self.keys)}"
+
+
+def import_files(config: Config, lake: Lake, files: Sequence[str], recording: Recording) -> dict[str, Any]:
+    """Import the files into the partition of a round, stage and arena. The same files again change nothing.
+
+    A model that is called like the configured target or a rival becomes that contestant. Returns the rows published per
+    table, and as ``unusable`` the rows whose pair is not known, by reason.
+
+    Raises InputError for a file of no known kind, for files without a battle, for reviews without their answers, for texts
+    without a licence, and if the partition holds battles of another origin. Raises GateStopped as every step does.
+    """
+    contestants = {c.name: c.contestant_id for c in (config.target, *config.rivals)}
+    given = {
+        "files": [_sha256(file) for file in files],
+        "recording": vars(recording),
+        "contestants": contestants,
+    }
+    battles = _step("battles", given)
+    published = lake.fingerprint(Partition("battles", recording.keys))
+    if published is not None and published != battles.staging(config, lake, *recording.keys).fingerprint:
+        raise InputError(
+            f"battles/{'/'.join(recording.keys)}: holds other battles already. Import into another --round, --stage or "
+            "--arena; several files of one recording belong into one import."
+        )
+    summary: dict[str, Any] = {}
+    with duckdb.connect() as connection:
+        unusable = _read(connection, files, recording)
+        if not connection.sql("from recorded_games limit 1").fetchall():
+            raise InputError(f"{', '.join(files)}: no battle in any of the files: give the battles or reviews as well.")
+        ids = _identify(connection)
+        _name(connection, contestants, recording.renames)
+        if ids:
+            summary["instructions"] = _ingest(config, lake, connection, recording)
+        for table, keys in (
+            ("slices", recording.keys[:2]),
+            ("responses", recording.keys),
+            ("models", recording.keys[:1]),
+            ("battles", recording.keys),
+        ):
+            if (table == "slices" and recording.arena != TRAINING) or (table in ("slices", "responses") and not ids):
+                continue
+            rows = _rows(connection, lake, table, recording)
+            if table == "slices" and not rows.num_rows:  # all of them were drawn in another round
+                continue
+            step = _step(table, given, rows)
+            done = perform(step, config, lake, *keys) | publish(step, config, lake, *keys)
+            summary[table] = rows.num_rows if done.get("unchanged") else done["rows"]
+    return {**summary, "unusable": unusable}
+
+
+def _step(table: str, given: Mapping[str, Any], rows: pa.Table | None = None) -> Step:
+    def work(config: Config, lake: Lake, staging: Staging, *keys: str, unit: str) -> Summary:
+        staging.write(unit, "recorded", rows)
+        return {}
+
+    return Step("import", table, lambda config, lake, *keys: given, work)
+
+
+def _read(connection: duckdb.DuckDBPyConnection, files: Sequence[str], recording: Recording) -> dict[str, int]:
+    """Fill recorded_texts, recorded_answers and recorded_games; returns the rows whose pair is unknown, by reason."""
+    connection.execute(
+        """
+        create table recorded_texts (key varchar, turns varchar[], category varchar);
+        create table recorded_answers (key varchar, turn integer, model varchar, text varchar, answer_id varchar, file varchar);
+        create table recorded_games (
+            instruction_id varchar, turn integer, model_a varchar, model_b varchar, judge_id varchar,
+            score double, points_a double, points_b double, file varchar
+        )
+        """
+    )
+    unusable: Counter[str] = Counter()
+    tables = [(file, *_table(connection, file)) for file in files]
+    for file, kind, rows, columns in sorted(tables, key=lambda table: table[1] == "reviews"):  # after all answers
+        parameters = {"file": Path(file).name, "judge": recording.judge or Path(file.removesuffix(".gz")).stem}
+        with reading(file):
+            match kind:
+                case "questions":
+                    turns = "turns::json::varchar[]" if "turns" in columns else "[text]"
+                    connection.execute(f"insert into recorded_texts select question_id, {turns}, category from {rows}")
+                case "answers":
+                    turns = "choices->'$[0].turns'" if "choices" in columns else "json_array(text)"
+                    identifier = "answer_id" if "answer_id" in columns else "null"
+                    connection.execute(
+                        f"""
+                        insert into recorded_answers
+                        select question_id, unnest(range(1, len(turns) + 1)), model_id, unnest(turns), answer_id, $file
+                        from (select *, ({turns})::varchar[] as turns, {identifier} as answer_id from {rows})
+                        """,
+                        {"file": parameters["file"]},
+                    )
+                case "outputs":
+                    _add_texts(connection, rows, "instruction", {"generator": "output"}, parameters["file"])
+                case "reviews":
+                    _add_reviews(connection, rows, columns, parameters)
+                case _:
+                    _add_battles(connection, file, rows, columns, parameters, unusable)
+    return dict(unusable)
+
+
+def _table(connection: duckdb.DuckDBPyConnection, file: str) -> tuple[str, str, list[str]]:
+    """The kind of a file, a SELECT of its columns as text (nested values as JSON), and their names."""
+    reader = reader_of(connection, file)
+    types = columns_of(connection, file, reader)
+    texts = [
+        f'to_json("{name}")::varchar as "{name}"'
+        if type_.startswith(("STRUCT", "MAP")) or type_.endswith("]")
+        else f'"{name}"::varchar as "{name}"'
+        for name, type_ in types.items()
+    ]
+    kind = next((kind for kind, needed in KINDS.items() if set(needed) <= types.keys()), "battles")
+    return kind, f"(select {', '.join(texts)} from {reader})", list(types)
+
+
+def _add_texts(
+    connection: duckdb.DuckDBPyConnection, rows: str, instruction: str, answers: Mapping[str, str], file: str
+) -> None:
+    """Instructions, keyed as ``open_files`` keys them, and the answers: text column by model column."""
+    connection.execute(f"insert into recorded_texts select md5({instruction}), [{instruction}], null from {rows}")
+    for model, answer in answers.items():
+        connection.execute(
+            f"insert into recorded_answers select md5({instruction}), 1, {model}, {answer}, null, $file from {rows}",
+            {"file": file},
+        )
+
+
+def _add_reviews(
+    connection: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[str], parameters: Mapping[str, str]
+) -> None:
+    """Two points per review, on the scale of 1 to 10; a review without two such points is an unusable game."""
+    missing = connection.execute(
+        f"select answer from (select unnest([answer1_id, answer2_id]) as answer from {rows}) "
+        "anti join recorded_answers on answer = answer_id limit 1"
+    ).fetchone()
+    if missing:
+        raise InputError(
+            f"{parameters['file']}: answer {missing[0]} is in none of the answer files. Give the answers (question_id, "
+            "answer_id, model_id, text) in the same import."
+        )
+    connection.execute(
+        f"""
+        insert into recorded_games
+        with games as (
+            select
+                reviews.question_id, first.turn, first.model as model_a, second.model as model_b,
+                try_cast(score->>'$[0]' as double) as points_a, try_cast(score->>'$[1]' as double) as points_b,
+                points_a between 1 and 10 and points_b between 1 and 10 as usable
+            from {rows} as reviews
+            inner join recorded_answers as first on first.answer_id = answer1_id
+            inner join recorded_answers as second on second.answer_id = answer2_id
+        )
+        select
+            question_id, turn, model_a, model_b, $judge, if(usable, (1 + sign(points_a - points_b)) / 2, null),
+            if(usable, points_a, null), if(usable, points_b, null), $file
+        from games
+        """,
+        dict(parameters),
+    )
+
+
+def _add_battles(
+    connection: duckdb.DuckDBPyConnection,
+    file: str,
+    rows: str,
+    columns: Sequence[str],
+    parameters: Mapping[str, str],
+    unusable: Counter[str],
+) -> None:
+    """The battles as ``arena-etl rate`` reads them, and the texts that stand beside them."""
+    with open_files([file]) as source:
+        for reason, count in source.sql(
+            "select reason, count(*) from recorded_battles "
+            "where model_a is null or model_b is null or model_a = model_b group by reason"
+        ).fetchall():
+            unusable[reason] += count
+        games = source.sql(
+            "select instruction_id, coalesce(turn, 1) as turn, model_a, model_b, judge_id, "
+            "if(reason is null, score, null) as score from recorded_battles where model_a <> model_b"
+        ).to_arrow_reader()
+        connection.register("games", games)
+        connection.execute(
+            "insert into recorded_games "
+            "select instruction_id, turn, model_a, model_b, coalesce(judge_id, $judge), score, null, null, $file from games",
+            dict(parameters),
+        )
+    instruction = next((name for name in INSTRUCTIONS if name in columns), None)
+    for pair, models in ((pair, models) for pair in ANSWERS for models in MODELS):
+        if instruction and {*pair, *models} <= set(columns) and "conversation_a" not in pair:
+            _add_texts(connection, rows, instruction, dict(zip(models, pair, strict=True)), parameters["file"])
+            return
+
+
+def _identify(connection: duckdb.DuckDBPyConnection) -> int:
+    """Give instructions with a text the lake's id, everywhere; returns their number. Others keep the id of their file."""
+    connection.execute(
+        "create table identities (key varchar, instruction_id varchar, turns varchar[], category varchar)"
+    )
+    texts = connection.sql(
+        "select key, any_value(turns order by turns), any_value(category order by category) from recorded_texts "
+        "where len(list_filter(turns, lambda turn: trim(turn) <> '')) = len(turns) group by key order by key"
+    ).fetchall()
+    rows = [(key, digest([{"role": "user", "content": turn} for turn in turns]), turns, c) for key, turns, c in texts]
+    if rows:
+        columns = zip(("key", "instruction_id", "turns", "category"), zip(*rows, strict=True), strict=True)
+        connection.register("named", pa.table({name: pa.array(values) for name, values in columns}))
+        connection.execute("insert into identities select * from named")
+    for table, column in (("recorded_games", "instruction_id"), ("recorded_answers", "key")):
+        connection.execute(
+            f"update {table} set {column} = identities.instruction_id from identities where {table}.{column} = identities.key"
+        )
+    return len(rows)
+
+
+def _name(connection: duckdb.DuckDBPyConnection, contestants: Mapping[str, str], renames: Mapping[str, str]) -> None:
+    """Contestant ids instead of names: the configured ones, others with the hash of the name."""
+    connection.execute(
+        """
+        create table names as
+        select
+            written,
+            coalesce($renamed[list_position($renames, written)], written) as name,
+            coalesce($ids[list_position($names, name)], name || '-' || left(sha256(name), 8)) as contestant_id,
+            list_contains($names, name) as configured,
+            min(file) as file
+        from (
+            select unnest([model_a, model_b]) as written, file from recorded_games
+            union all
+            select model, file from recorded_answers
+        )
+        group by written
+        """,
+        {
+            "renames": ["", *renames],
+            "renamed": ["", *renames.values()],
+            "names": list(contestants),
+            "ids": list(contestants.values()),
+        },
+    )
+    unknown = set(renames) - {row[0] for row in connection.sql("select written from names").fetchall()}
+    if unknown:
+        raise InputError(f"--rename {', '.join(sorted(unknown))}: no such model in the files.")
+    for table, column in (("recorded_games", "model_a"), ("recorded_games", "model_b"), ("recorded_answers", "model")):
+        connection.execute(f"update {table} set {column} = contestant_id from names where {column} = written")
+
+
+def _ingest(config: Config, lake: Lake, connection: duckdb.DuckDBPyConnection, recording: Recording) -> int:
+    """Land and prepare the texts as a source of their own, as any other file of instructions."""
+    if not recording.license:
+        raise InputError("the files have texts: name the licence they are under, --license CC-BY-4.0 for example.")
+    split = "train" if recording.arena == TRAINING else "wizard_diverse"
+    texts = connection.sql("select distinct instruction_id, turns, category from identities order by all").fetchall()
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".jsonl", prefix="recorded-") as file:
+        for _, turns, category in texts:
+            line = {
+                "conversation": [{"role": "user", "content": turn} for turn in turns],
+                "category": category if category in get_args(Category) else "unknown",
+                "language": recording.language,
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.flush()
+        source = Source(name=recording.source, path=file.name, split=split, license=recording.license)
+        with_source = config.model_copy(update={"sources": (*config.sources, source)})
+        for step in INGEST:
+            do(with_source, lake, step, source.name)
+    return len(texts)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, recording: Recording) -> pa.Table:
+    """The rows that the import publishes in a table of the lake."""
+    parameters: dict[str, Any] = {"round": recording.round, "stage": recording.stage, "arena": recording.arena}
+    match table:
+        case "battles":
+            return sql.run(connection, "battles/merge_recorded", **parameters).to_arrow_table()
+        case "slices":
+            query = """
+                select
+                    $round as round, $stage as stage, instruction_id,
+                    (row_number() over (order by instruction_id) - 1)::integer as position
+                from (select distinct instruction_id from identities)
+                where instruction_id not in (select instruction_id from drawn)
+                order by position
+                """
+            with lake.connect(["slices"]) as there:
+                drawn = there.sql(
+                    "select instruction_id from slices where (round, stage) <> ($round, $stage)",
+                    params={"round": recording.round, "stage": recording.stage},
+                ).to_arrow_table()
+            connection.register("drawn", drawn)
+            del parameters["arena"]
+        case "models":
+            query = """
+                select
+                    $round as round, contestant_id, name, 'rival' as role, name as family, 'recorded' as backend,
+                    file as checkpoint, null as revision, null as system_prompt, '{}' as sampling, null as parent,
+                    $now as created_at
+                from names
+                where not configured and not list_contains($registered, contestant_id)
+                qualify row_number() over (partition by contestant_id order by file) = 1
+                order by contestant_id
+                """
+            with lake.connect(["models"]) as known:
+                registered = [row[0] for row in known.sql("select contestant_id from models").fetchall()]
+            parameters = {"round": recording.round, "registered": registered, "now": datetime.now(UTC)}
+        case _:
+            # Of several texts the judged one, which stands beside its verdict: annotations sort before outputs.
+            query = """
+                select
+                    $round as round, $stage as stage, $arena as arena, instruction_id, model as contestant_id, turn,
+                    if(blank, null, text) as text, if(blank, 'error', 'recorded') as finish_reason,
+                    if(blank, 'empty recorded answer', null) as error, null as tokens_in, null as tokens_out,
+                    0.0 as latency_s, json_object('recorded_in', file) as request, $now as created_at
+                from (
+                    select key as instruction_id, model, turn, text, file, coalesce(trim(text), '') = '' as blank
+                    from recorded_answers
+                    qualify row_number() over (partition by key, model, turn order by blank, file, text) = 1
+                )
+                semi join identities using (instruction_id)
+                order by instruction_id, contestant_id, turn
+                """
+            parameters |= {"now": datetime.now(UTC)}
+    schema = Partition(table).declaration.arrow_schema()
+    return connection.sql(query, params=parameters).to_arrow_table().select(schema.names).cast(schema)
+
+
+def _sha256(file: str) -> str:
+    try:
+        with Path(file).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}).") from error

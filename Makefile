@@ -54,8 +54,12 @@ flywheel: $(AIRFLOW_DB) ## One nightly round through Airflow, then the leaderboa
 airflow: $(AIRFLOW_DB) ## Airflow with scheduler and web page on http://localhost:8080, for this machine only
 	airflow standalone
 
+# arena-rank pins numpy and jax, so it is measured in an environment that is made for it.
+BENCH := $(BIN)/uv run --quiet --no-project --isolated --with arena-rank==0.1.1 --with evalica --with scipy --with-editable . python
+
 bench: setup ## Measure against named peers (benchmarks/README.md)
-	$(BIN)/python benchmarks/ratings.py
+	$(BENCH) benchmarks/ratings.py
+	$(BENCH) benchmarks/style.py
 	$(BIN)/python benchmarks/generation.py
 
 test: setup ## Run the tests

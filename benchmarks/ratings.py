@@ -8,8 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,7 +45,6 @@ SETTINGS: dict[str, Any] = {
     "seed": 0,
 }
 POINTS = SETTINGS["scale"] / math.log(SETTINGS["base"])  # rating points per unit of log strength
-ARENA_RANK = Path(__file__).with_name("arena_rank_peer.py")
 
 # The clustered simulation: every pair meets twice on every instruction (two turns).
 STRENGTHS = {"a": 0.6, "b": 0.2, "c": -0.2, "d": -0.6}
@@ -64,7 +62,7 @@ class Timing:
     battles: int
     models: int
     seconds: dict[str, float]
-    megabytes: float  # peak memory of a process that does the SQL task once
+    megabytes: float | None = None  # peak memory of a process that does the SQL task once
 
 
 @dataclass(frozen=True)
@@ -173,24 +171,14 @@ def _ratings(result: evalica.BradleyTerryResult) -> dict[str, float]:
     return {model: SETTINGS["initial"] + POINTS * (value - centre) for model, value in logs.items()}
 
 
-@contextmanager
-def arena_rank() -> Iterator[Callable[[Path], dict[str, float]]]:
-    """arena-rank in a process of its own. Compiling and starting are not timed: every file is rated once before."""
-    environment = ["--with", "arena-rank==0.1.1", "--with", "pyarrow"]
-    command = ["uv", "run", "--quiet", "--no-project", *environment, "python", str(ARENA_RANK)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        stdin, stdout = process.stdin, process.stdout
+def with_arena_rank(file: Path) -> dict[str, float]:
+    """arena-rank's ratings with sandwich intervals; its environment pins numpy and jax, so it is not ours."""
+    from arena_rank.models.bradley_terry import BradleyTerry
+    from arena_rank.utils.data_utils import PairDataset
 
-        def ratings(file: Path) -> dict[str, float]:
-            stdin.write(f"{file}\n")
-            stdin.flush()
-            answer: dict[str, float] = json.loads(stdout.readline())["ratings"]
-            return answer
-
-        yield ratings
-        stdin.close()
+    dataset = PairDataset.from_pandas(pd.read_parquet(file, columns=["model_a", "model_b", "winner"]))
+    result = BradleyTerry(n_competitors=len(dataset.competitors)).compute_ratings_and_cis(dataset)
+    return dict(zip(map(str, result["competitors"]), map(float, result["ratings"]), strict=True))
 
 
 def floor(file: Path) -> None:
@@ -212,16 +200,14 @@ def alternate(repetitions: int, tasks: Mapping[str, Callable[[], object]]) -> di
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def time_point_estimates(
-    file: Path, battles: int, models: int, repetitions: int, peer: Callable[[Path], dict[str, float]]
-) -> Timing:
+def time_point_estimates(file: Path, battles: int, models: int, repetitions: int) -> Timing:
     """From the file to the ratings. Raises AssertionError if those of the peers differ from ours."""
     rankers = {
         "SQL": with_sql,
         "evalica, pandas": with_evalica(frame),
         "evalica, lists": with_evalica(lists),
         "evalica, counts": with_evalica(counts),
-        "arena-rank": peer,
+        "arena-rank": with_arena_rank,
     }
     ours = with_sql(file)
     for name, ranker in rankers.items():  # also the warm-up
@@ -230,7 +216,7 @@ def time_point_estimates(
         allowed = 0.01 if name == "arena-rank" else AGREEMENT  # its tolerance is on the mean loss
         assert difference <= allowed, f"{name}, {battles} battles: the ratings differ by {difference}"
     tasks = {name: _call(ranker, file) for name, ranker in rankers.items()} | {"floor": _call(floor, file)}
-    return Timing("point", battles, models, alternate(repetitions, tasks), peak_memory(file, 0))
+    return Timing("point", battles, models, alternate(repetitions, tasks), peak_memory(file))
 
 
 def _call(task: Callable[[Path], object], file: Path) -> Callable[[], object]:
@@ -240,17 +226,17 @@ def _call(task: Callable[[Path], object], file: Path) -> Callable[[], object]:
 def time_resamples(file: Path, battles: int, models: int, repetitions: int) -> Timing:
     """200 resamples of whole instructions, with the ratings and their intervals. No peer resamples groups."""
     seconds = alternate(repetitions, {"SQL": lambda: with_sql(file, RESAMPLES)})
-    return Timing(f"{RESAMPLES} resamples", battles, models, seconds, peak_memory(file, RESAMPLES))
+    return Timing(f"{RESAMPLES} resamples", battles, models, seconds)
 
 
-def peak_memory(file: Path, resamples: int) -> float:
+def peak_memory(file: Path) -> float:
     """Largest resident set, megabytes, of a fresh process that rates the file once."""
     code = (
         "import resource, sys; from pathlib import Path; from benchmarks.ratings import with_sql; "
-        "with_sql(Path(sys.argv[1]), int(sys.argv[2])); "
+        "with_sql(Path(sys.argv[1])); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
     )
-    command = [sys.executable, "-c", code, str(file), str(resamples)]
+    command = [sys.executable, "-c", code, str(file)]
     folder = Path(__file__).parents[1]
     return float(subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout)
 
@@ -339,14 +325,14 @@ def main(
 ) -> None:
     """Time Bradley-Terry in SQL against evalica and arena-rank, and simulate the coverage of its intervals."""
     timings = []
-    with tempfile.TemporaryDirectory() as name, arena_rank() as peer:
+    with tempfile.TemporaryDirectory() as name:
         for battles, models in tqdm(SIZES, desc="files", file=sys.stderr):
             file = Path(name) / f"{battles}-{models}.parquet"
             synthetic_battles(file, battles, models)
             repeated = repetitions if battles <= 1_000_000 else 1
-            timings.append(time_point_estimates(file, battles, models, repeated, peer))
+            timings.append(time_point_estimates(file, battles, models, repeated))
             if battles == 1_000_000:
-                timings.append(time_resamples(file, battles, models, 2))
+                timings.append(time_resamples(file, battles, models, 3 if models == 30 else 1))
     covered = coverage(simulations)
     if as_json:
         result = {
@@ -375,7 +361,7 @@ def _timing_table(timings: list[Timing], repetitions: int) -> Table:
         table.add_row(name, *cells)
         if name != "SQL":
             table.add_row("  of ours", *ratios)
-    table.add_row("peak memory, MB", *[f"{t.megabytes:.0f}" for t in timings])
+    table.add_row("peak memory, MB", *["" if t.megabytes is None else f"{t.megabytes:.0f}" for t in timings])
     return table
 
 

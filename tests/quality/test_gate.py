@@ -199,7 +199,8 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
             {"model_a": "m1", "lower": 0.9, "upper": 0.8, "rate": 0.85},
             {"model_a": "m2", "model_b": "m2"},
         ],
-        "match_regex(round) match_regex(scope) be_in_set(method) be_between(n) be_between(wins) be_between(ties) be_between(losses) be_between(rate) "
+        "match_regex(round) match_regex(scope) be_in_set(method) be_between(n) be_between(wins) be_between(ties) "
+        "be_between(losses) be_between(rate) "
         "be_between(lower) be_between(upper) pair_values_a_to_be_greater_than_b(upper, lower) "
         "select_column_values_to_be_unique_within_record(model_a, model_b)",
         "pair_values_a_to_be_greater_than_b(rate, lower) pair_values_a_to_be_greater_than_b(upper, rate)",

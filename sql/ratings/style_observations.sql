@@ -1,6 +1,7 @@
 -- Purpose: battles with the standardised style difference of the two answers, as ratings/style_estimates fits them.
 -- Grain: battle of a scope whose style is known.
--- Inputs: scoped_battles; clusters, the rows of resampling/clusters; style_pairs, the rows of ratings/style_pairs.
+-- Inputs: scoped_battles; style_pairs, the rows of ratings/style_pairs; clusters, the rows of resampling/clusters (none where
+--   nothing is resampled).
 -- Parameters: none.
 -- Method:
 --   A difference is (a - b) / (a + b), 0 where neither answer has any. score and differences belong to the model of the
@@ -54,5 +55,5 @@ select
 from differences
 inner join scales using (scope, known)
 inner join style_pairs using (scope, model_a, model_b)
-inner join clusters using (scope, instruction_id)
+left join clusters using (scope, instruction_id)
 order by all;

@@ -65,13 +65,13 @@ rival_scores as (
 observations as materialized (
     select
         fit,
-        cluster,
+        coalesce(cluster, 0) as cluster, -- there are none where nothing is resampled
         score,
         if(usual_length > 0, tanh(extra_length / usual_length), 0) as length,
         ln((rival_wins + 0.5) / (rival_losses + 0.5)) as difficulty
     from rival_scores
     inner join models using (scope, model)
-    inner join clusters using (scope, instruction_id)
+    left join clusters using (scope, instruction_id)
 ),
 
 -- Resample 0 is the data.

@@ -4,9 +4,9 @@
 -- Parameters: $round, $stage, $arena (the partition).
 -- Method: score is model_a's share of a game (1 win, 0.5 tie, 0 loss, or a preference between), null if the game is not
 --   usable; points are the judge's on the scale of 1 to 10, where it gave any. Games of one judge on one pair and answer
---   are one battle, whoever was shown first: above 0.5 on average model_a wins, below 0.5 model_b, else it is a tie. As
---   in battles/merge_games, a battle is usable only if all its games are, and an unusable one is never a tie. Means and
---   margin are known where every game has points. A preference itself is not kept.
+--   are one battle, whoever was shown first. Where every game has points their means decide, as in battles/merge_games;
+--   else the mean score does: above 0.5 model_a wins, below 0.5 model_b, else it is a tie. A battle is usable only if all
+--   its games are, and an unusable one is never a tie. A preference itself is not kept.
 -- Source: ours, after battles/merge_games.
 with games_in_order as (
     select
@@ -35,11 +35,18 @@ pairs as (
         round(avg(score), 9) as score,
         round(sum(points_a) / count(*), 9) as mean_a,
         round(sum(points_b) / count(*), 9) as mean_b,
-        count(points_a) = count(*) and count(points_b) = count(*) as has_points,
+        count(score) = count(*) and count(points_a) = count(*) and count(points_b) = count(*) as has_points,
         count(distinct sign(score - 0.5)) = 1 as same_result,
         min(file) as recorded_in
     from games_in_order
     group by all
+),
+
+leads as (
+    select
+        *,
+        if(has_points, mean_a - mean_b, score - 0.5) as lead
+    from pairs
 )
 
 select
@@ -53,16 +60,16 @@ select
     model_b,
     judge_id,
     games,
-    case when usable and has_points then mean_a end as mean_a,
-    case when usable and has_points then mean_b end as mean_b,
+    case when has_points then mean_a end as mean_a,
+    case when has_points then mean_b end as mean_b,
     case
         when not usable then 'unusable'
-        when score > 0.5 then 'model_a'
-        when score < 0.5 then 'model_b'
+        when lead > 0 then 'model_a'
+        when lead < 0 then 'model_b'
         else 'tie'
     end as winner,
-    case when usable and has_points then round(abs(mean_a - mean_b), 9) end as margin,
+    case when has_points then round(abs(lead), 9) end as margin,
     case when usable and games > 1 then same_result end as order_consistent,
     recorded_in
-from pairs
+from leads
 order by instruction_id, turn, model_a, model_b, judge_id;

@@ -230,11 +230,11 @@ def time_resamples(file: Path, battles: int, models: int, repetitions: int) -> T
 
 
 def peak_memory(file: Path) -> float:
-    """Largest resident set, megabytes, of a fresh process that rates the file once."""
+    """Largest resident set, megabytes, of a fresh process that rates the file once (Linux; getrusage would inherit ours)."""
     code = (
-        "import resource, sys; from pathlib import Path; from benchmarks.ratings import with_sql; "
+        "import re, sys; from pathlib import Path; from benchmarks.ratings import with_sql; "
         "with_sql(Path(sys.argv[1])); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "print(int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1]) / 1024)"
     )
     command = [sys.executable, "-c", code, str(file)]
     folder = Path(__file__).parents[1]

@@ -71,41 +71,49 @@ def import_files(config: Config, lake: Lake, files: Sequence[str], recording: Re
     Raises InputError for a file of no known kind, for files without a battle, for reviews without their answers, for texts
     without a licence, and if the partition holds battles of another origin. Raises GateStopped as every step does.
     """
-    contestants = {c.name: c.contestant_id for c in (config.target, *config.rivals)}
-    given = {
-        "files": [_sha256(file) for file in files],
-        "recording": vars(recording),
-        "contestants": contestants,
-    }
-    battles = _step("battles", given)
-    published = lake.fingerprint(Partition("battles", recording.keys))
-    if published is not None and published != battles.staging(config, lake, *recording.keys).fingerprint:
-        raise InputError(
-            f"battles/{'/'.join(recording.keys)}: holds other battles already. Import into another --round, --stage or "
-            "--arena; several files of one recording belong into one import."
-        )
     summary: dict[str, Any] = {}
     with duckdb.connect() as connection:
         unusable = _read(connection, files, recording)
         if not connection.sql("from recorded_games limit 1").fetchall():
             raise InputError(f"{', '.join(files)}: no battle in any of the files: give the battles or reviews as well.")
         ids = _identify(connection)
-        _name(connection, contestants, recording.renames)
+        _name(connection, {c.name: c.contestant_id for c in (config.target, *config.rivals)}, recording.renames)
+        [(selfish,)] = connection.execute("delete from recorded_games where model_a = model_b").fetchall()
+        if selfish:
+            unusable["model against itself"] = selfish
+        given = {
+            "files": sorted(_sha256(file) for file in files),
+            "recording": vars(recording),
+            "contestants": connection.sql("select written, contestant_id from names order by all").fetchall(),
+        }
+        keys = {
+            "slices": recording.keys[:2],
+            "responses": recording.keys,
+            "models": recording.keys[:1],
+            "battles": recording.keys,
+        }
+        if recording.arena != TRAINING or not ids:
+            del keys["slices"]
+        if not ids:
+            del keys["responses"]
+        for table in keys.keys() - {"models"}:
+            partition = Partition(table, keys[table])
+            if lake.fingerprint(partition) not in (
+                None,
+                _step(table, given).staging(config, lake, *keys[table]).fingerprint,
+            ):
+                raise InputError(
+                    f"{partition.key}: is there already, from something else. Import into another --round, --stage or "
+                    "--arena; all files of one recording belong into one import."
+                )
         if ids:
             summary["instructions"] = _ingest(config, lake, connection, recording)
-        for table, keys in (
-            ("slices", recording.keys[:2]),
-            ("responses", recording.keys),
-            ("models", recording.keys[:1]),
-            ("battles", recording.keys),
-        ):
-            if (table == "slices" and recording.arena != TRAINING) or (table in ("slices", "responses") and not ids):
-                continue
+        for table, values in keys.items():
             rows = _rows(connection, lake, table, recording)
             if table == "slices" and not rows.num_rows:  # all of them were drawn in another round
                 continue
             step = _step(table, given, rows)
-            done = perform(step, config, lake, *keys) | publish(step, config, lake, *keys)
+            done = perform(step, config, lake, *values) | publish(step, config, lake, *values)
             summary[table] = rows.num_rows if done.get("unchanged") else done["rows"]
     return {**summary, "unusable": unusable}
 
@@ -206,9 +214,10 @@ def _add_reviews(
                 reviews.question_id, first.turn, first.model as model_a, second.model as model_b,
                 try_cast(score->>'$[0]' as double) as points_a, try_cast(score->>'$[1]' as double) as points_b,
                 points_a between 1 and 10 and points_b between 1 and 10 as usable
-            from {rows} as reviews
+            from (select *, row_number() over () as review from {rows}) as reviews
             inner join recorded_answers as first on first.answer_id = answer1_id
-            inner join recorded_answers as second on second.answer_id = answer2_id
+            inner join recorded_answers as second on second.answer_id = answer2_id and second.turn = first.turn
+            qualify row_number() over (partition by review order by first.turn desc) = 1 -- judged up to its last turn
         )
         select
             question_id, turn, model_a, model_b, $judge, if(usable, (1 + sign(points_a - points_b)) / 2, null),
@@ -230,19 +239,23 @@ def _add_battles(
     """The battles as ``arena-etl rate`` reads them, and the texts that stand beside them."""
     with open_files([file]) as source:
         for reason, count in source.sql(
-            "select reason, count(*) from recorded_battles "
-            "where model_a is null or model_b is null or model_a = model_b group by reason"
+            "select reason, count(*) from recorded_battles where model_a is null or model_b is null group by reason"
         ).fetchall():
             unusable[reason] += count
         games = source.sql(
-            "select instruction_id, coalesce(turn, 1) as turn, model_a, model_b, judge_id, "
-            "if(reason is null, score, null) as score from recorded_battles where model_a <> model_b"
+            "select if(instruction_id = file_number || '/' || row, null, instruction_id) as instruction_id, row, "
+            "coalesce(turn, 1) as turn, model_a, model_b, judge_id, if(reason is null, score, null) as score "
+            "from recorded_battles where model_a is not null and model_b is not null"
         ).to_arrow_reader()
         connection.register("games", games)
         connection.execute(
             "insert into recorded_games "
-            "select instruction_id, turn, model_a, model_b, coalesce(judge_id, $judge), score, null, null, $file from games",
-            dict(parameters),
+            "select coalesce(instruction_id, $sha256 || '/' || row), turn, model_a, model_b, coalesce(judge_id, $judge), "
+            "score, null, null, $file from games",
+            {
+                **parameters,
+                "sha256": _sha256(file),
+            },  # rows without an instruction are one each, over all files and imports
         )
     instruction = next((name for name in INSTRUCTIONS if name in columns), None)
     for pair, models in ((pair, models) for pair in ANSWERS for models in MODELS):

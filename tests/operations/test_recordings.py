@@ -150,8 +150,40 @@ def test_votes_without_texts_keep_the_ids_of_their_file(config: Config, tmp_path
     assert rows(config, "select instruction_id, judge_id, winner, games, order_consistent from battles order by 2") == [
         ("q1", "p", "tie", 2, False), ("q1", "q", "model_a", 1, None), ("q1", "r", "unusable", 0, None)
     ]  # fmt: skip
-    with pytest.raises(InputError, match="holds other battles already"):
+    with pytest.raises(InputError, match="battles/2026-01-05/sft/wizard_arena: is there already, from something else"):
         import_files(config, lake, [write(tmp_path / "more.jsonl", votes[:1])], recording(license=""))
+
+
+def test_rows_without_an_instruction_are_one_each_and_the_order_of_files_does_not_matter(
+    config: Config, tmp_path: Path
+) -> None:
+    one = write(tmp_path / "one.jsonl", [{"model_a": "x", "model_b": "y", "winner": "model_a"}])
+    two = write(tmp_path / "two.jsonl", [{"model_a": "x", "model_b": "y", "winner": "model_b"}])
+    given = recording(judge="j")
+    assert import_files(config, Lake.open(config), [one, two], given)["battles"] == 2
+    version = Lake.open(config).heads()
+    assert import_files(config, Lake.open(config), [two, one], given)["battles"] == 2
+    assert Lake.open(config).heads() == version
+
+
+def test_a_slice_that_was_drawn_is_not_replaced(config: Config, tmp_path: Path) -> None:
+    lake = Lake.open(config)
+    import_files(config, lake, reviewed(tmp_path), recording(TRAINING))
+    lines = [
+        {
+            "instruction": "New?",
+            "output_1": "1",
+            "output_2": "2",
+            "generator_1": "a",
+            "generator_2": "b",
+            "preference": 1,
+        }
+    ]
+    other = write(tmp_path / "other.jsonl", lines)
+    drawn = rows(config, "from slices order by all")
+    with pytest.raises(InputError, match="from something else"):
+        import_files(config, lake, [other], recording(TRAINING))
+    assert rows(config, "from slices order by all") == drawn
 
 
 @pytest.mark.parametrize(

@@ -334,10 +334,14 @@ def leaderboard(
         chosen = parse_round(round_) if round_ else None
         board = files.run(connection, "ratings/leaderboard", round=chosen, scope=scope, method=method)
         rows = board.to_arrow_table().to_pylist()
-        known = connection.sql("select distinct scope, method from ratings order by all").fetchall()
-    if not rows and known:
-        boards = ", ".join(f"{scope} ({method})" for scope, method in known)
-        raise InputError(f"no {method} ratings of {scope} in this release. There are: {boards}.")
+        known = connection.sql(
+            "select list(distinct scope order by scope), list(distinct method) from ratings"
+        ).fetchall()
+    scopes, methods = (known[0][0] or [], known[0][1] or [])
+    if not rows and scopes:
+        raise InputError(
+            f"no {method} ratings of {scope} in this release. Scopes: {', '.join(scopes)}. Methods: {', '.join(methods)}."
+        )
     if not rows:
         raise ArenaError("no ratings in this release. `arena-etl status` shows what is done.")
     if as_json:

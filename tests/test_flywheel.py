@@ -80,6 +80,8 @@ def test_a_round_turns_the_flywheel(first_night: Config) -> None:
         assert (Path(first_night.root) / checkpoint.removeprefix("lake:") / "config.json").is_file()
     board = rows(first_night, "select model from ratings where method = 'bradley_terry' and scope = 'wizard_arena'")
     assert len(board) == 5  # the target, two rivals, two candidates
+    styled = rows(first_night, "select model from ratings where method = 'style_controlled' and scope = 'wizard_arena'")
+    assert sorted(styled) == sorted(board)  # also those that fought with answers of an earlier stage
     assert len(rows(first_night, "select 1 from promotions")) == 2
 
 

@@ -76,9 +76,7 @@ select
     b.lists as lists_b
 from memberships
 left join answer_style as a
-    on a.round = memberships.round and a.stage = memberships.stage and a.arena = memberships.arena
-    and a.instruction_id = memberships.instruction_id and a.turn = memberships.turn and a.contestant_id = model_a
+    on a.instruction_id = memberships.instruction_id and a.turn = memberships.turn and a.contestant_id = model_a
 left join answer_style as b
-    on b.round = memberships.round and b.stage = memberships.stage and b.arena = memberships.arena
-    and b.instruction_id = memberships.instruction_id and b.turn = memberships.turn and b.contestant_id = model_b
+    on b.instruction_id = memberships.instruction_id and b.turn = memberships.turn and b.contestant_id = model_b
 order by scope, position;

@@ -32,7 +32,7 @@ TRAINING_SET = ", ".join(f"{column.name} {column.type}" for column in TABLES["tr
 
 # Temporary tables that SQL files read from one another, beside the lake's own.
 INTERMEDIATES = {
-    "answer_style": "round VARCHAR, stage VARCHAR, arena VARCHAR, instruction_id VARCHAR, contestant_id VARCHAR, turn INTEGER, "
+    "answer_style": "instruction_id VARCHAR, contestant_id VARCHAR, turn INTEGER, "
     "length DOUBLE, headers DOUBLE, bold DOUBLE, lists DOUBLE",
     "scoped_battles": "scope VARCHAR, position BIGINT, instruction_id VARCHAR, model_a VARCHAR, model_b VARCHAR, score DOUBLE, "
     "length_a DOUBLE, length_b DOUBLE, headers_a DOUBLE, headers_b DOUBLE, bold_a DOUBLE, bold_b DOUBLE, "

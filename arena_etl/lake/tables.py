@@ -222,7 +222,7 @@ _DECLARED = (
             Column(
                 "order_consistent",
                 "BOOLEAN",
-                "all games name the same result; null if unusable or there is one game",
+                "both orders name the same result; null if unusable or only one is known",
                 nullable=True,
             ),
             Column(

@@ -17,7 +17,16 @@ from typing import Any, get_args
 import duckdb
 import pyarrow as pa
 
-from arena_etl.analytics.battle_files import ANSWERS, INSTRUCTIONS, MODELS, columns_of, open_files, reader_of, reading
+from arena_etl.analytics.battle_files import (
+    ANSWERS,
+    INSTRUCTION_IDS,
+    INSTRUCTIONS,
+    MODELS,
+    columns_of,
+    open_files,
+    reader_of,
+    reading,
+)
 from arena_etl.config import Config, Source, digest
 from arena_etl.errors import InputError
 from arena_etl.flywheel import INGEST, do
@@ -29,11 +38,12 @@ from arena_etl.quality.publish import publish
 from arena_etl.rounds import TRAINING
 from arena_etl.steps import Step, Summary, perform
 
-# The columns that tell a kind of file; everything else must be a battle file. In order: the first that fits counts.
+# The columns that tell a kind of file without the two models of a battle. In order: the first that fits counts.
 KINDS: dict[str, tuple[str, ...]] = {
     "reviews": ("question_id", "answer1_id", "answer2_id", "score"),
     "answers": ("question_id", "model_id"),
-    "questions": ("question_id", "category"),
+    "questions": ("question_id", "turns"),
+    "questions of one turn": ("question_id", "text"),
     "outputs": ("instruction", "output", "generator"),
 }
 
@@ -131,7 +141,9 @@ def _read(connection: duckdb.DuckDBPyConnection, files: Sequence[str], recording
     connection.execute(
         """
         create table recorded_texts (key varchar, turns varchar[], category varchar);
-        create table recorded_answers (key varchar, turn integer, model varchar, text varchar, answer_id varchar, file varchar);
+        create table recorded_answers (
+            key varchar, turn integer, model varchar, text varchar, answer_id varchar, judged boolean, file varchar
+        );
         create table recorded_games (
             instruction_id varchar, turn integer, model_a varchar, model_b varchar, judge_id varchar,
             score double, points_a double, points_b double, file varchar
@@ -144,22 +156,25 @@ def _read(connection: duckdb.DuckDBPyConnection, files: Sequence[str], recording
         parameters = {"file": Path(file).name, "judge": recording.judge or Path(file.removesuffix(".gz")).stem}
         with reading(file):
             match kind:
-                case "questions":
+                case "questions" | "questions of one turn":
+                    category = "category" if "category" in columns else "null"
                     turns = "turns::json::varchar[]" if "turns" in columns else "[text]"
-                    connection.execute(f"insert into recorded_texts select question_id, {turns}, category from {rows}")
+                    connection.execute(
+                        f"insert into recorded_texts select question_id, {turns}, {category} from {rows}"
+                    )
                 case "answers":
                     turns = "choices->'$[0].turns'" if "choices" in columns else "json_array(text)"
                     identifier = "answer_id" if "answer_id" in columns else "null"
                     connection.execute(
                         f"""
                         insert into recorded_answers
-                        select question_id, unnest(range(1, len(turns) + 1)), model_id, unnest(turns), answer_id, $file
+                        select question_id, unnest(range(1, len(turns) + 1)), model_id, unnest(turns), answer_id, false, $file
                         from (select *, ({turns})::varchar[] as turns, {identifier} as answer_id from {rows})
                         """,
                         {"file": parameters["file"]},
                     )
                 case "outputs":
-                    _add_texts(connection, rows, "instruction", {"generator": "output"}, parameters["file"])
+                    _add_texts(connection, rows, columns, {"generator": "output"}, False, parameters["file"])
                 case "reviews":
                     _add_reviews(connection, rows, columns, parameters)
                 case _:
@@ -177,19 +192,27 @@ def _table(connection: duckdb.DuckDBPyConnection, file: str) -> tuple[str, str, 
         else f'"{name}"::varchar as "{name}"'
         for name, type_ in types.items()
     ]
-    kind = next((kind for kind, needed in KINDS.items() if set(needed) <= types.keys()), "battles")
+    fights = any({*pair} <= {name.lower() for name in types} for pair in MODELS)
+    kind = next((kind for kind, needed in KINDS.items() if not fights and set(needed) <= types.keys()), "battles")
     return kind, f"(select {', '.join(texts)} from {reader})", list(types)
 
 
 def _add_texts(
-    connection: duckdb.DuckDBPyConnection, rows: str, instruction: str, answers: Mapping[str, str], file: str
+    connection: duckdb.DuckDBPyConnection,
+    rows: str,
+    columns: Sequence[str],
+    answers: Mapping[str, str],
+    judged: bool,
+    file: str,
 ) -> None:
-    """Instructions, keyed as ``open_files`` keys them, and the answers: text column by model column."""
-    connection.execute(f"insert into recorded_texts select md5({instruction}), [{instruction}], null from {rows}")
+    """Instructions, with the key that ``open_files`` gives them, and the answers: text column by model column."""
+    instruction = next(name for name in INSTRUCTIONS if name in columns)
+    key = next((name for name in INSTRUCTION_IDS if name in columns), f"md5(nullif(trim({instruction}), ''))")
+    connection.execute(f"insert into recorded_texts select {key}, [{instruction}], null from {rows}")
     for model, answer in answers.items():
         connection.execute(
-            f"insert into recorded_answers select md5({instruction}), 1, {model}, {answer}, null, $file from {rows}",
-            {"file": file},
+            f"insert into recorded_answers select {key}, 1, {model}, {answer}, null, $judged, $file from {rows}",
+            {"file": file, "judged": judged},
         )
 
 
@@ -257,10 +280,11 @@ def _add_battles(
                 "sha256": _sha256(file),
             },  # rows without an instruction are one each, over all files and imports
         )
-    instruction = next((name for name in INSTRUCTIONS if name in columns), None)
+    if not set(INSTRUCTIONS) & set(columns):
+        return
     for pair, models in ((pair, models) for pair in ANSWERS for models in MODELS):
-        if instruction and {*pair, *models} <= set(columns) and "conversation_a" not in pair:
-            _add_texts(connection, rows, instruction, dict(zip(models, pair, strict=True)), parameters["file"])
+        if {*pair, *models} <= set(columns) and "conversation_a" not in pair:
+            _add_texts(connection, rows, columns, dict(zip(models, pair, strict=True)), True, parameters["file"])
             return
 
 
@@ -269,6 +293,13 @@ def _identify(connection: duckdb.DuckDBPyConnection) -> int:
     connection.execute(
         "create table identities (key varchar, instruction_id varchar, turns varchar[], category varchar)"
     )
+    double = connection.sql(
+        "select key from recorded_texts group by key having count(distinct turns) > 1 order by key limit 1"
+    ).fetchall()
+    if double:
+        raise InputError(
+            f"instruction {double[0][0]}: the files have two texts under this id. Import them into two rounds."
+        )
     texts = connection.sql(
         "select key, any_value(turns order by turns), any_value(category order by category) from recorded_texts "
         "where len(list_filter(turns, lambda turn: trim(turn) <> '')) = len(turns) group by key order by key"
@@ -322,6 +353,17 @@ def _ingest(config: Config, lake: Lake, connection: duckdb.DuckDBPyConnection, r
     if not recording.license:
         raise InputError("the files have texts: name the licence they are under, --license CC-BY-4.0 for example.")
     split = "train" if recording.arena == TRAINING else "wizard_diverse"
+    with lake.connect(["instructions"]) as there:
+        there.register("given", connection.sql("select distinct instruction_id from identities").to_arrow_table())
+        [(others,)] = there.sql(
+            "select count(*) from instructions semi join given using (instruction_id) where (split = 'train') <> $train",
+            params={"train": split == "train"},
+        ).fetchall()
+    if others:
+        raise InputError(
+            f"{others} of the instructions are in the lake as {'test' if split == 'train' else 'training'} instructions: what "
+            "is tested on is never trained on. Import into the other --arena, or into another lake."
+        )
     texts = connection.sql("select distinct instruction_id, turns, category from identities order by all").fetchall()
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".jsonl", prefix="recorded-") as file:
         for _, turns, category in texts:
@@ -376,7 +418,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, recordi
                 registered = [row[0] for row in known.sql("select contestant_id from models").fetchall()]
             parameters = {"round": recording.round, "registered": registered, "now": datetime.now(UTC)}
         case _:
-            # Of several texts the judged one, which stands beside its verdict: annotations sort before outputs.
+            # Of several texts that which stands beside a verdict.
             query = """
                 select
                     $round as round, $stage as stage, $arena as arena, instruction_id, model as contestant_id, turn,
@@ -386,7 +428,9 @@ def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, recordi
                 from (
                     select key as instruction_id, model, turn, text, file, coalesce(trim(text), '') = '' as blank
                     from recorded_answers
-                    qualify row_number() over (partition by key, model, turn order by blank, file, text) = 1
+                    qualify row_number() over (
+                        partition by key, model, turn order by blank, judged desc, file, text
+                    ) = 1
                 )
                 semi join identities using (instruction_id)
                 order by instruction_id, contestant_id, turn

@@ -7,6 +7,7 @@
 --   are one battle, whoever was shown first. Where every game has points their means decide, as in battles/merge_games;
 --   else the mean score does: above 0.5 model_a wins, below 0.5 model_b, else it is a tie. A battle is usable only if all
 --   its games are, and an unusable one is never a tie. A preference itself is not kept.
+--   order_consistent is known where the pair was recorded in both orders.
 -- Source: ours, after battles/merge_games.
 with games_in_order as (
     select
@@ -18,6 +19,7 @@ with games_in_order as (
         if(model_a < model_b, score, 1 - score) as score,
         if(model_a < model_b, points_a, points_b) as points_a,
         if(model_a < model_b, points_b, points_a) as points_b,
+        model_a < model_b as in_order,
         file
     from recorded_games
     where model_a <> model_b
@@ -37,6 +39,7 @@ pairs as (
         round(sum(points_b) / count(*), 9) as mean_b,
         count(score) = count(*) and count(points_a) = count(*) and count(points_b) = count(*) as has_points,
         count(distinct sign(score - 0.5)) = 1 as same_result,
+        count(distinct in_order) = 2 as in_both_orders,
         min(file) as recorded_in
     from games_in_order
     group by all
@@ -69,7 +72,7 @@ select
         else 'tie'
     end as winner,
     case when has_points then round(abs(lead), 9) end as margin,
-    case when usable and games > 1 then same_result end as order_consistent,
+    case when usable and in_both_orders then same_result end as order_consistent,
     recorded_in
 from leads
 order by instruction_id, turn, model_a, model_b, judge_id;

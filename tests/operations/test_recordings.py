@@ -166,6 +166,28 @@ def test_rows_without_an_instruction_are_one_each_and_the_order_of_files_does_no
     assert Lake.open(config).heads() == version
 
 
+def test_what_is_tested_on_is_never_trained_on(config: Config, tmp_path: Path) -> None:
+    lake, files = Lake.open(config), reviewed(tmp_path)
+    import_files(config, lake, files, recording(WIZARD_ARENA))
+    with pytest.raises(InputError, match="2 of the instructions are in the lake as test instructions"):
+        import_files(config, lake, files, recording(TRAINING))
+    assert "slices" not in lake.heads()
+
+
+def test_texts_are_found_by_the_id_that_their_battles_have(config: Config, tmp_path: Path) -> None:
+    line = {"question_id": "7", "category": "math", "prompt": "One?", "response_a": "1", "response_b": "2"}
+    battle = {**line, "model_a": "x", "model_b": "y", "winner": "model_a"}
+    summary = import_files(config, Lake.open(config), [write(tmp_path / "b.jsonl", [battle])], recording())
+    assert (summary["instructions"], summary["responses"], summary["battles"]) == (1, 2, 1)
+    joined = (
+        "select count(*) from battles join responses using (instruction_id) join instructions using (instruction_id)"
+    )
+    assert rows(config, joined) == [(2,)]
+    other = write(tmp_path / "c.jsonl", [battle | {"prompt": "Another?"}])
+    with pytest.raises(InputError, match="instruction 7: the files have two texts"):
+        import_files(config, Lake.open(config), [str(tmp_path / "b.jsonl"), other], recording(judge="j"))
+
+
 def test_a_slice_that_was_drawn_is_not_replaced(config: Config, tmp_path: Path) -> None:
     lake = Lake.open(config)
     import_files(config, lake, reviewed(tmp_path), recording(TRAINING))

@@ -275,10 +275,8 @@ def _add_battles(
             "insert into recorded_games "
             "select coalesce(instruction_id, $sha256 || '/' || row), turn, model_a, model_b, coalesce(judge_id, $judge), "
             "score, null, null, $file from games",
-            {
-                **parameters,
-                "sha256": _sha256(file),
-            },  # rows without an instruction are one each, over all files and imports
+            # Rows without an instruction are one each, over all files and imports.
+            {**parameters, "sha256": _sha256(file)},
         )
     if not set(INSTRUCTIONS) & set(columns):
         return

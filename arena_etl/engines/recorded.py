@@ -1,12 +1,12 @@
 """Answers that exist already: reference answers, or what a model that runs elsewhere said."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from arena_etl.engines.base import Completion, Request, failed
+from arena_etl.engines.base import Completion, Order, Request, failed
 from arena_etl.errors import InputError
 
 
@@ -17,7 +17,7 @@ class RecordedEngine:
         self._answers = answers
         self.request_settings: dict[str, Any] = {"engine": "recorded"}
 
-    def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for request in requests:
             text = self._answers.get(request.key)
             if text is None:
@@ -26,6 +26,17 @@ class RecordedEngine:
                 yield failed(request.key, "empty completion")
             else:
                 yield Completion(request.key, text, "recorded", None, None, None, 0.0)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def create(order: Order) -> RecordedEngine:
+    """For ``factory.open_engine``: the order's answers, else those of the file that the checkpoint names."""
+    if order.answers is not None:
+        return RecordedEngine(order.answers)
+    answers = load_answers(Path(order.model.checkpoint))
+    return RecordedEngine({f"{instruction}/{turn}": text for (instruction, turn), text in answers.items()})
 
 
 def load_answers(path: Path) -> dict[tuple[str, int], str]:

@@ -37,7 +37,7 @@ def _section(model: BaseModel, depth: int) -> Iterator[str]:
             yield from _section(value, depth + 1)
         else:
             plain = (
-                [v.model_dump() if isinstance(v, BaseModel) else v for v in value]
+                [v.model_dump(mode="json", exclude_defaults=True) if isinstance(v, BaseModel) else v for v in value]
                 if isinstance(value, tuple)
                 else value
             )

@@ -171,7 +171,7 @@ def test_a_batch_that_fails_is_halved_until_only_the_culprit_is_an_error(
 
     monkeypatch.setattr(model._model, "generate", out_of_memory)
     completions = said(answers(model))
-    assert completions.pop("q2")[:3] == (None, "error", "RuntimeError: CUDA out of memory.")
+    assert completions.pop("q2")[:3] == (None, "error", "out of memory: RuntimeError: CUDA out of memory.")
     assert completions == {key: value for key, value in expected.items() if key != "q2"}
     assert sizes[0] == 5 and max(sizes[1:]) < 5
 
@@ -246,3 +246,17 @@ def test_the_tiny_model_is_the_same_every_time_and_marks_what_the_assistant_said
     encoded = tokenizer.apply_chat_template(conversation, return_dict=True, return_assistant_tokens_mask=True)
     marked = [t for t, mask in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if mask]
     assert tokenizer.decode(marked) == "Hello<|im_end|>"
+
+
+def test_each_request_may_have_its_own_sampling(tiny_model_dir: Path) -> None:
+    short = Sampling(max_new_tokens=3)
+    asked = [Request(r.key, r.messages, short if r.key == "q1" else None) for r in REQUESTS]
+    mixed, plain = answers(engine(tiny_model_dir), asked), answers(engine(tiny_model_dir))
+    assert (mixed["q1"].tokens_out or 0) <= 3 and said({"q0": mixed["q0"]}) == said({"q0": plain["q0"]})
+
+
+def test_candidates_come_with_their_log_probabilities(tiny_model_dir: Path) -> None:
+    model = TransformersEngine(tiny_model_dir, Sampling(max_new_tokens=4), None, Engine(device="cpu"), logprobs=3)
+    for completion in answers(model).values():
+        assert completion.top_logprobs is not None and len(completion.top_logprobs) == completion.tokens_out
+        assert all(value <= 0 for step in completion.top_logprobs for value in step.values())

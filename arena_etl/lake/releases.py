@@ -7,6 +7,7 @@ table versions from one row of ``releases``.
 import json
 import random
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -94,8 +95,12 @@ def _newest_version(lake: Lake) -> int:
     return table.version() if table is not None else 0
 
 
-def release(lake: Lake, config: Config, round_: str | None, author: str, reason: str) -> Release:
+def release(
+    lake: Lake, config: Config, round_: str | None, author: str, reason: str, only: Collection[str] = ()
+) -> Release:
     """Publish the newest version of every table. Without a change since the last release, that one is returned.
+
+    ``only``: publish these tables alone and leave the others as the last release has them, finished or not.
 
     Raises ArenaError when other writers keep winning the race.
     """
@@ -104,7 +109,9 @@ def release(lake: Lake, config: Config, round_: str | None, author: str, reason:
         table = lake.create(declared)
         known = releases(lake)
         parent = known[-1] if known else None
-        versions = lake.heads()
+        heads = lake.heads()
+        unchanged = parent.versions if parent else {}
+        versions = unchanged | {name: heads[name] for name in only if name in heads} if only else heads
         if parent is not None and parent.versions == versions:
             return parent
         row = Release(

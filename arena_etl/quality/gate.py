@@ -127,7 +127,7 @@ def load(table: Table) -> Suite:
 
 
 def audit(
-    table: Table, rows: pyarrow.Table, parameters: Mapping[str, float], max_quarantine_share: float
+    table: Table, rows: pyarrow.Table, parameters: Mapping[str, Any], max_quarantine_share: float
 ) -> tuple[Audit, pyarrow.Table]:
     """Check a batch. Returns the audit and the rows that no rule holds, in their order.
 
@@ -258,7 +258,7 @@ def _schema(table: Table, rows: pyarrow.Table, suite: Suite) -> Outcome:
 
 
 def _validate(
-    table: Table, rows: pyarrow.Table, rules: Sequence[Rule], parameters: Mapping[str, float]
+    table: Table, rows: pyarrow.Table, rules: Sequence[Rule], parameters: Mapping[str, Any]
 ) -> list[tuple[Rule, Any]]:
     """GX's result of every rule, in the order of the rules; row indices in it count from 0."""
     if not rules:

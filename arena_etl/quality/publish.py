@@ -11,6 +11,7 @@ from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 from arena_etl.quality.gate import Audit, audit
+from arena_etl.quality.judges import judge_limits
 from arena_etl.steps import Step, Summary
 
 
@@ -36,7 +37,10 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str) -> Summary:
     rejects = staging.rejects()
     staged = staging.read(units)
     limit = config.quality.max_quarantine_share
-    result, passed = audit(TABLES[partition.table], staged, config.quality.model_dump(), limit)
+    parameters = config.quality.model_dump()
+    if partition.table == "verdicts":
+        parameters |= judge_limits(config, lake, staged)
+    result, passed = audit(TABLES[partition.table], staged, parameters, limit)
     audit_id = f"{partition.key}/{staging.fingerprint:015x}/{datetime.now(UTC):%Y%m%dT%H%M%S}"
     _record(staging, result, audit_id)
     held = pa.concat_tables([_held(staging, result), rejects])

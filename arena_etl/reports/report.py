@@ -92,6 +92,7 @@ def _facts(config: Config, connection: duckdb.DuckDBPyConnection, round_: str) -
         "stages": stages,
         "iteration": iteration["iteration"],
         "judges": rows("reports/judges"),
+        "cards": rows("reports/judge_cards", scope=WIZARD_ARENA),
         "quality": _by_table(rows("reports/quality")),
         "problems": rows("reports/quality_problems"),
         "effort": rows("reports/effort"),

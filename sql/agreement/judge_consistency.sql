@@ -2,7 +2,7 @@
 -- Grain: judge_id, category; first the row 'overall', which counts all categories.
 -- Inputs: verdicts, battles, responses, instructions.
 -- Parameters: none.
--- Method: parse_rate is over all games. All else is over usable battles: both games parsed, so each answer was shown
+-- Method: parse_rate is over all games that were judged (identical answers are not). All else is over usable battles: both games parsed, so each answer was shown
 --   first once and a judge without preference for a position has 0.5.
 --   order_consistency: share of the battles whose two games alone name the same result; tie_rate: share that ended in a
 --   tie after the merge.
@@ -43,6 +43,7 @@ games as (
         on answer_b.instruction_id = verdicts.instruction_id
         and answer_b.turn = verdicts.turn
         and answer_b.contestant_id = verdicts.model_b
+    where verdicts.parse_status <> 'identical'
 ),
 
 counted_games as (

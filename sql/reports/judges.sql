@@ -2,7 +2,7 @@
 -- Grain: judge_id, judge_kind.
 -- Inputs: verdicts, battles.
 -- Parameters: $round.
--- Method: parse_rate is over all games; order_consistency over usable battles. first_wins is the share of the decided
+-- Method: parse_rate is over all games that were judged; order_consistency over usable battles. first_wins is the share of the decided
 --   games of usable battles in which the answer shown first scored higher: both orders are among them, so a judge that
 --   position does not sway has 0.5.
 with round_battles as (
@@ -14,7 +14,7 @@ with round_battles as (
 merged as (
     select
         judge_id,
-        count(*) as battles,
+        count(order_consistent) as battles,
         count(*) filter (where order_consistent) as consistent
     from round_battles
     group by judge_id
@@ -29,7 +29,7 @@ games as (
         (verdicts.score_a > verdicts.score_b) = (verdicts.shown_first = 'model_a') as first_won
     from verdicts
     left join round_battles using (stage, arena, instruction_id, turn, model_a, model_b, judge_id)
-    where verdicts.round = $round
+    where verdicts.round = $round and verdicts.parse_status <> 'identical'
 ),
 
 judges as (

@@ -53,10 +53,10 @@ def models() -> list[Row]:
 
 def responses() -> list[Row]:
     common = {**FOUGHT, "turn": 1, "tokens_in": 5, "tokens_out": 3, "latency_s": 0.1, "request": "{}",
-              "created_at": NOW}  # fmt: skip
+              "reasoning": None, "cost_usd": 0.0, "created_at": NOW}  # fmt: skip
     return [
-        {**common, "instruction_id": identity(i), "contestant_id": c, "text": f"{c} {i}", "finish_reason": "stop",
-         "error": None}
+        {**common, "instruction_id": identity(i), "contestant_id": c, "text": f"{c} {i}", "response_id": identity(i),
+         "finish_reason": "stop", "error": None}
         for i in (1, 2) for c in (A, B)
     ]  # fmt: skip
 
@@ -64,7 +64,8 @@ def responses() -> list[Row]:
 def verdicts() -> list[Row]:
     common = {**FOUGHT, "turn": 1, "model_a": A, "model_b": B, "judge_id": "j-1", "judge_kind": "model",
               "explanation": None, "tokens_in": 9, "tokens_out": 4, "cost_usd": 0.0, "prompt_hash": identity(7),
-              "created_at": NOW}  # fmt: skip
+              "response_a": identity(1), "response_b": identity(2), "first_text": None, "error": None, "flags": None,
+              "attempts": 1, "latency_s": 0.5, "created_at": NOW}  # fmt: skip
     rows = [
         {**common, "instruction_id": identity(i), "shown_first": first, "raw_text": "7 4", "score_a": 7.0,
          "score_b": 4.0, "parse_status": "ok"}
@@ -134,6 +135,16 @@ def promotions() -> list[Row]:
     ]  # fmt: skip
 
 
+def judge_cards() -> list[Row]:
+    common = {"judge_id": "j-1", "dataset": "pairs", "pairs": 10, "n": 20, "decided": 18, "agreement": 0.7, "lower": 0.5,
+              "upper": 0.9, "kappa": 0.4, "decided_agreement": 0.75, "battle_agreement": 0.6, "order_consistency": 0.8,
+              "first_position_share": 0.55, "longer_share": 0.6, "people_longer_share": 0.5, "parse_rate": 1.0,
+              "tokens_per_verdict": 300.0, "cost_usd_per_1000": 0.0, "source": "run", "pairs_sha256": identity(5),
+              "created_at": NOW}  # fmt: skip
+    unknown = dict.fromkeys(("kappa", "order_consistency", "first_position_share", "cost_usd_per_1000"))
+    return [{**common, "category": "overall"}, {**common, **unknown, "category": "math", "source": "recorded"}]
+
+
 BUILDERS = {
     builder.__name__: builder
     for builder in (
@@ -149,6 +160,7 @@ BUILDERS = {
         training_sets,
         training_runs,
         promotions,
+        judge_cards,
     )
 }
 

@@ -14,10 +14,15 @@ from arena_etl.lake.tables import TABLES
 from arena_etl.quality.gate import Audit, audit, load
 from tests.quality import rows as make
 
-PARAMETERS = {"min_parse_rate": 0.5, "max_error_rate": 0.02}
+PARAMETERS = {
+    "min_parse_rate": 0.5,
+    "max_error_rate": 0.02,
+    "judges_without_warning": ["j-1"],
+    "judges_without_stop": ["j-1"],
+}
 
 
-def gate(name: str, batch: pa.Table, share: float = 1.0, **parameters: float) -> tuple[Audit, pa.Table]:
+def gate(name: str, batch: pa.Table, share: float = 1.0, **parameters: Any) -> tuple[Audit, pa.Table]:
     return audit(TABLES[name], batch, {**PARAMETERS, **parameters}, share)
 
 
@@ -169,6 +174,35 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
         "be_null(margin)/unusable be_null(order_consistent)/unusable "
         "pair_values_a_to_be_greater_than_b(model_b, model_a) be_between(turn)",
         "",
+    ),
+    "judge_cards": (
+        [
+            {
+                **dict.fromkeys(("first_position_share", "longer_share", "people_longer_share", "agreement"), 2.0),
+                **dict.fromkeys(("tokens_per_verdict", "cost_usd_per_1000", "order_consistency"), -1.0),
+                "category": " ",
+                "pairs": 0,
+                "n": -1,
+                "decided": 1,
+                "lower": 1.0,
+                "upper": 0.9,
+                "kappa": -2.0,
+                "decided_agreement": 2.0,
+                "battle_agreement": NAN,
+                "parse_rate": 0.4,
+                "source": "rumour",
+                "pairs_sha256": "x",
+            },
+            {"lower": -1.0, "upper": 1.5, "parse_rate": 1.5, "decided": -1},
+        ],
+        "match_regex(category) be_between(pairs) pair_values_a_to_be_greater_than_b(n, pairs) be_between(decided) "
+        "pair_values_a_to_be_greater_than_b(n, decided) be_between(agreement) be_between(lower) be_between(upper) "
+        "pair_values_a_to_be_greater_than_b(upper, lower) be_between(kappa) be_between(decided_agreement) "
+        "be_between(battle_agreement) be_between(order_consistency) be_between(first_position_share) "
+        "be_between(longer_share) be_between(people_longer_share) be_between(parse_rate) "
+        "be_between(tokens_per_verdict) be_between(cost_usd_per_1000) be_in_set(source) match_regex(pairs_sha256) "
+        "compound_columns_to_be_unique(judge_id, dataset, category)",
+        "be_between(parse_rate)/parse-rate pair_values_a_to_be_greater_than_b(upper, agreement)",
     ),
     "ratings": (
         [
@@ -370,10 +404,10 @@ def test_null_in_a_required_column_stops() -> None:
 @pytest.mark.parametrize("name", make.BUILDERS)
 def test_empty_batch_audits_cleanly(name: str) -> None:
     result, rest = gate(name, make.table_of(name, []))
-    counts = {"slices": "critical", "training_sets": "warning"}
+    counts = {"slices": "critical", "training_sets": "warning", "judge_cards": "critical"}
     severity = {"table_row_count_to_be_between": counts[name]} if name in counts else {}
     assert failed(result) == severity
-    assert result.stopped == (name == "slices")
+    assert result.stopped == (counts.get(name) == "critical")
     assert rest.num_rows == 0 and not result.held
 
 

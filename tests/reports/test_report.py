@@ -149,6 +149,22 @@ def test_what_others_wrote_is_escaped_and_bounded(found: Page) -> None:
     assert len(found.html) < 200_000
 
 
+def test_the_cards_of_the_judges_stand_beside_the_leaderboard(config: Config, lake: Lake) -> None:
+    tables = full_round()
+    for number, judge in enumerate(("j-1", "bare-judge")):
+        verdict = {**tables["verdicts"][0], "arena": "wizard_arena", "judge_id": judge}
+        tables["verdicts"].append({**verdict, "instruction_id": identity(50 + number)})
+    tables["judge_cards"][1]["category"] = HOSTILE
+    commit(lake, tables)
+    found = page(config, lake, "head")
+    text = found.section("leaderboard")
+    assert "j-1 pairs 70% of 20 50% to 90% 0.40 60% 80% 55% 60% people 50% 100% 0.00" in text
+    assert "bare-judge No card : how far this judge agrees with people is not known" in text
+    assert "j-1 on pairs , by category" in text and f"{HOSTILE} 70% of 20" in text
+    assert "script" not in found.tags
+    assert "sql/reports/judge_cards.sql" in text
+
+
 def test_the_page_needs_nothing_from_elsewhere(found: Page) -> None:
     assert not {"script", "link", "iframe", "img", "object", "embed"} & found.tags
     references = [

@@ -12,7 +12,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help setup flywheel test lint bench airflow lock docs clean
+.PHONY: help setup flywheel test test-slow lint bench airflow lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,7 @@ airflow: export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 $(AIRFLOW_DB): $(STAMP)
 	$(BIN)/airflow db migrate
+	$(BIN)/airflow pools import infra/pools.json
 	touch $@
 
 flywheel: $(AIRFLOW_DB) ## One nightly round through Airflow, then the leaderboard (ROUND=YYYY-MM-DD, default today)
@@ -61,9 +62,15 @@ bench: setup ## Measure against named peers (benchmarks/README.md)
 	$(BENCH) benchmarks/ratings.py
 	$(BENCH) benchmarks/style.py
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/openai_engine.py
+	$(BIN)/python benchmarks/judge_prefix.py
+	$(BIN)/python benchmarks/arena_stage.py
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
+
+test-slow: setup ## Run the slow tests
+	$(BIN)/python -m pytest -m slow
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

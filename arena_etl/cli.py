@@ -7,6 +7,7 @@ import getpass
 import json
 import math
 import sys
+import time
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import groupby
@@ -56,6 +57,7 @@ Since = Annotated[
     typer.Option("--since", help="Release id or date of the schema `before`. Default: the parent of the release."),
 ]
 
+WATCH_SECONDS = 5
 _state: dict[str, Any] = {}
 
 
@@ -192,6 +194,41 @@ def run(round_: Round, as_json: Json = False) -> None:
 
 
 @app.command()
+def plan(round_: Round, as_json: Json = False) -> None:
+    """What the round will take before it runs: calls, tokens, money, hours per model; and what it took of an earlier plan.
+
+    Calls whose results are there already are `done`. Hours follow from the throughput measured so far.
+    """
+    from arena_etl.operations import plan as planning
+
+    config, lake = _open()
+    round_ = parse_round(round_)
+    rows = planning.plan(config, lake, round_)
+    compared = planning.compare(config, lake, round_)
+    if as_json:
+        _print_json({"round": round_, "plan": rows, "compared": compared})
+        return
+    header = [
+        "stage",
+        "arena",
+        "kind",
+        "name",
+        "calls",
+        "done",
+        "tokens_in",
+        "tokens_out",
+        "cost_usd",
+        "hours",
+        "basis",
+    ]
+    total = {name: sum(row[name] or 0 for row in rows) for name in header[4:10]}
+    _print_rows(header, [*rows, {"stage": "total", **total}])
+    if compared:
+        stdout.print("\nplanned when the round began, and spent so far:")
+        _print_rows(list(compared[0]), compared)
+
+
+@app.command()
 def battle(round_: Round, stage: Stage = "sft", arena: Arena = "training", as_json: Json = False) -> None:
     """Draw the stage's slice and let the contestants answer."""
     round_ = parse_round(round_)
@@ -204,6 +241,30 @@ def judge(round_: Round, stage: Stage = "sft", arena: Arena = "training", as_jso
     """Judge the answers in pairs, in both orders, and merge the games to battles."""
     round_ = parse_round(round_)
     _steps([(name, (round_, stage, arena)) for name in ("judge", "merge")], as_json)
+
+
+@app.command()
+def reparse(round_: Round, stage: Stage = "sft", arena: Arena = "training", as_json: Json = False) -> None:
+    """Read the stored verdicts again with today's parser, without asking any judge, and merge the games anew."""
+    from arena_etl.quality.publish import publish
+    from arena_etl.steps import Step, perform
+    from arena_etl.verdicts import reparse as again
+
+    config, lake = _open()
+    keys = (parse_round(round_), stage, arena)
+    step = Step("reparse", "verdicts", again.inputs, again.work)
+    step.inputs(config, lake, *keys)
+    summary: dict[str, Any] = {"step": "reparse", "changed": again.changed(lake, *keys)}
+    if summary["changed"]:
+        summary = perform(step, config, lake, *keys) | publish(step, config, lake, *keys)
+        _steps([("merge", keys)], as_json=False, quiet=as_json)
+    if as_json:
+        _print_json(summary)
+        return
+    again_ = (
+        f"; `arena-etl run --round {keys[0]}` brings what follows from them up to date" if summary["changed"] else ""
+    )
+    stdout.print(f"{summary['changed']} verdicts of {'/'.join(keys)} read differently now{again_}", markup=False)
 
 
 @app.command()
@@ -330,13 +391,14 @@ def leaderboard(
 
     _, lake = _open(create=False)
     versions = resolve(lake, as_of)
-    with lake.connect(["ratings", "models"], versions) as connection:
+    with lake.connect(["ratings", "models", "verdicts", "battles", "judge_cards"], versions) as connection:
         chosen = parse_round(round_) if round_ else None
         board = files.run(connection, "ratings/leaderboard", round=chosen, scope=scope, method=method)
         rows = board.to_arrow_table().to_pylist()
         known = connection.sql(
             "select list(distinct scope order by scope), list(distinct method) from ratings"
         ).fetchall()
+        cards = files.run(connection, "reports/judge_cards", round=chosen, scope=scope).to_arrow_table().to_pylist()
     scopes, methods = (known[0][0] or [], known[0][1] or [])
     if not rows and scopes:
         raise InputError(
@@ -346,8 +408,10 @@ def leaderboard(
         raise ArenaError("no ratings in this release. `arena-etl status` shows what is done.")
     if as_json:
         _print_json([{key: value for key, value in row.items() if key not in ("name", "role")} for row in rows])
-        return
-    stdout.print(_board(rows))
+    else:
+        stdout.print(_board(rows))
+    if told := "; ".join(_card(card) for card in cards if card["category"] in (None, "overall")):
+        stderr.print(f"judge {told}", markup=False)
 
 
 @app.command()
@@ -395,9 +459,69 @@ def agreement(
 
 
 @app.command()
-def status(round_: NewestRound = None, as_json: Json = False) -> None:
-    """Which step of which stage of every round is done, and what is released."""
+def calibrate(
+    pairs: Annotated[
+        str, typer.Option(help="Pairs of answers that people labelled: CSV, JSON, JSONL or Parquet.", metavar="FILE")
+    ],
+    judge_: Annotated[
+        str, typer.Option("--judge", help="A configured judge; with --judgements, a judge of that file.")
+    ],
+    judgements: Annotated[
+        str | None, typer.Option(help="Read what the judge said from a file, and ask nobody.", metavar="FILE")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the pairs. Default: the file's name.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the card of a judge: how far it agrees with people, and with itself, what sways it and what it costs.
+
+    Pairs have an instruction, two answers (output_1 and output_2, response_1 and response_2...) and what people said: gold,
+    or human_1 to human_n, of whom most decide; 1, 2, or 0 for a tie. Every pair is played in both orders. The card is
+    released at once; boards show it, and the gates ask for it: docs/calibration.md.
+
+    \b
+    arena-etl calibrate --pairs llmbar.parquet --judge smollm2-judge
+    arena-etl calibrate --pairs pandalm.parquet --judgements pandalm.parquet --judge gpt35
+    """
+    from arena_etl.operations.calibration import calibrate as make_card
+
+    config, lake = _open()
+    result = make_card(config, lake, pairs, judge_, judgements=judgements, dataset=dataset, author=_author())
+    for note in result.pop("notes"):
+        stderr.print(f"note: {note}", markup=False)
+    if as_json:
+        _print_json(result)
+        return
+    stamps = ("category", "source", "pairs_sha256", "created_at")
+    header = [name for name in result["card"][0] if name not in stamps]
+    table = RichTable("category", *(name.replace("_", " ") for name in header), box=None)
+    for row in result["card"]:
+        table.add_row(Text(row["category"]), *(_measure(row[name]) for name in header))
+    stdout.print(table)
+    stdout.print(
+        f"card of {result['judge_id']} on {result['dataset']}, release {result['release']}; `arena-etl leaderboard` shows it",
+        markup=False,
+    )
+
+
+@app.command()
+def status(
+    round_: NewestRound = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every few seconds, until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Which step of which stage of every round is done, what is released, and how far running work is."""
+    while True:
+        if watch:
+            stdout.clear()
+        _print_status(round_, as_json)
+        if not watch:
+            return
+        time.sleep(WATCH_SECONDS)
+
+
+def _print_status(round_: str | None, as_json: bool) -> None:
     from arena_etl.operations.status import status as entries
+    from arena_etl.progress import describe
 
     config, lake = _open(create=False)
     found = entries(config, lake, parse_round(round_) if round_ else None)
@@ -415,6 +539,8 @@ def status(round_: NewestRound = None, as_json: Json = False) -> None:
             decision = f"; {entry['promotions'][stage]}" if stage in entry["promotions"] else ""
             rest = f"; next: {pending[0]}" if pending else ""
             stdout.print(f"  {stage}: {done} of {len(steps)} steps done{decision}{rest}", markup=False)
+        for note in entry["running"]:
+            stdout.print(f"  {note['partition']}: {describe(note)}", markup=False)
 
 
 @app.command()
@@ -612,6 +738,22 @@ def _steps(plan: list[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool =
     return summaries
 
 
+def _print_rows(header: list[str], rows: list[dict[str, Any]]) -> None:
+    table = RichTable(box=None)
+    for name in header:
+        numbers = any(isinstance(row.get(name), int | float | Decimal) for row in rows)
+        table.add_column(name, justify="right" if numbers else "left")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(name))) for name in header))
+    stdout.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def _board(rows: list[dict[str, Any]], title: str | None = None) -> RichTable:
     """Ratings as a table, columns as in the lake's table ratings; name and role of the models where they are known."""
     registered = "role" in rows[0]
@@ -632,6 +774,15 @@ def _board(rows: list[dict[str, Any]], title: str | None = None) -> RichTable:
         ]
         table.add_row(*map(Text, cells))
     return table
+
+
+def _card(card: dict[str, Any]) -> str:
+    """A row of reports/judge_cards in words."""
+    if card["dataset"] is None:
+        return f"{card['judge_id']} has no card: how far it agrees with people is not known (`arena-etl calibrate`)"
+    interval = "" if card["lower"] is None else f" ({card['lower']:.1%} to {card['upper']:.1%})"
+    kappa = "" if card["kappa"] is None else f", kappa {card['kappa']:.2f}"
+    return f"{card['judge_id']} agrees with people in {card['agreement']:.1%}{interval} on {card['dataset']}{kappa}"
 
 
 def _measure(value: Any) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena_etl.config import Config, Contestant
+from arena_etl.config import Config, Contestant, Model
 from arena_etl.engines import store
 from arena_etl.errors import ArenaError
 from arena_etl.lake.delta import Lake
@@ -74,6 +74,13 @@ def trained_contestant(config: Config, round_: str, stage: str, checkpoint: str)
     """The target's definition over the weights that a stage trained."""
     name = f"{config.target.name}-{round_}-{stage}"
     return config.target.model_copy(update={"name": name, "checkpoint": checkpoint, "revision": None})
+
+
+def checkpoint_dir(config: Config, lake: Lake, model: Model) -> Path | None:
+    """The local folder of a model that runs in this process; None where the weights are elsewhere, or there are none."""
+    if model.backend not in ("transformers", "vllm"):
+        return None
+    return model_dir(config, lake, model.checkpoint, model.revision)
 
 
 def model_dir(config: Config, lake: Lake, checkpoint: str, revision: str | None) -> Path:

@@ -10,6 +10,7 @@ from arena_etl.errors import ArenaError
 from arena_etl.instructions import ingest, slices
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import Release, release
+from arena_etl.operations import plan
 from arena_etl.quality.publish import publish
 from arena_etl.rounds import TRAINING, WIZARD_ARENA
 from arena_etl.steps import Step, Summary, perform
@@ -21,6 +22,7 @@ STEPS: dict[str, Step] = {
     for step in (
         Step("land", "raw_instructions", ingest.land_inputs, ingest.land),
         Step("prepare", "instructions", ingest.prepare_inputs, ingest.prepare),
+        Step("plan", "plans", plan.inputs, plan.store),
         Step("draw", "slices", slices.inputs, slices.draw),
         Step("generate", "responses", generate.inputs, generate.generate, generate.units),
         Step("judge", "verdicts", judge.inputs, judge.judge, judge.units),
@@ -54,10 +56,11 @@ def stage_plan(round_: str, stage: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def round_plan(config: Config, round_: str) -> list[tuple[str, tuple[str, ...]]]:
     """All steps of a round in order, before its release."""
-    plan: list[tuple[str, tuple[str, ...]]] = [(name, (s.name,)) for s in config.sources for name in INGEST]
+    steps: list[tuple[str, tuple[str, ...]]] = [(name, (s.name,)) for s in config.sources for name in INGEST]
+    steps.append(("plan", (round_,)))
     for stage in config.stages:
-        plan += stage_plan(round_, stage)
-    return [*plan, ("rate", (round_,)), ("win_rates", (round_,))]
+        steps += stage_plan(round_, stage)
+    return [*steps, ("rate", (round_,)), ("win_rates", (round_,))]
 
 
 def do(config: Config, lake: Lake, name: str, *keys: str) -> Summary:

@@ -10,6 +10,9 @@ when it runs again; a failed one goes on where it stopped: clear the failed task
 **Audits.** A step stages its rows where no reader sees them; the `audit_*` task after it publishes them. An audit that
 fails for a quality gate is final: see `quality_results` and `quarantine` in the lake, then clear the step.
 
+**Pools.** Answers take a slot of `gpu`, verdicts one of `judge_api`: `infra/pools.json`, one each where models run on this
+machine. With a server behind them, raise the slots and `battles.shards`.
+
 **Graph.** It follows the configuration (`ARENA_CONFIG`, else `arena.yaml`): its sources and its stages.
 """
 
@@ -44,12 +47,10 @@ def step(name: str, table: str, *keys: str) -> list[Any]:
     return [perform.override(task_id=name)(name, keys), audit.override(task_id=f"audit_{table}")(name, keys)]
 
 
-def mapped_step(name: str, table: str, *keys: str) -> list[Any]:
-    """The same with one task per unit, one at a time: each loads a model."""
+def mapped_step(name: str, table: str, pool: str, *keys: str) -> list[Any]:
+    """The same with one task per unit, as many at a time as the pool has slots; one that fails does not stop the others."""
     units = plan.override(task_id=f"plan_{name}")(name, keys)
-    mapped = perform.override(
-        task_id=name, max_active_tis_per_dagrun=1, map_index_template="{{ task.op_kwargs['unit'] }}"
-    )
+    mapped = perform.override(task_id=name, pool=pool, map_index_template="{{ task.op_kwargs['unit'] }}")
     done = mapped.partial(name=name, keys=keys).expand(unit=units)
     return [units, done, audit.override(task_id=f"audit_{table}")(name, keys)]
 
@@ -57,8 +58,8 @@ def mapped_step(name: str, table: str, *keys: str) -> list[Any]:
 @task_group
 def battles(*keys: str) -> None:
     chain(
-        *mapped_step("generate", "responses", *keys),
-        *mapped_step("judge", "verdicts", *keys),
+        *mapped_step("generate", "responses", "gpu", *keys),
+        *mapped_step("judge", "verdicts", "judge_api", *keys),
         *step("merge", "battles", *keys),
     )
 
@@ -108,7 +109,7 @@ def arena_flywheel() -> None:
     stages = [stage.override(group_id=name)(name) for name in CONFIG.stages]
     rated, won = step("rate", "ratings", ROUND), step("win_rates", "win_rates", ROUND)
     released = release(ROUND, "{{ run_id }}")
-    chain(resolve_round(), *sources, *stages)
+    chain(resolve_round(), *sources, *step("plan", "plans", ROUND), *stages)
     for branch in (rated, won):
         chain(stages[-1], *branch, released)
     chain(released, report(ROUND))

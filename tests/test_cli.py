@@ -31,7 +31,7 @@ def ask(config: Config, *arguments: str) -> Any:
 def test_every_verb_explains_itself() -> None:
     steps = ["ingest", "run", "battle", "judge", "rate", "select", "train", "evaluate", "promote"]
     listing = CliRunner().invoke(cli.app, ["--help"]).stdout
-    asking = ["leaderboard", "status", "sql", "shell", "views", "report"]
+    asking = ["leaderboard", "calibrate", "status", "sql", "shell", "views", "report"]
     for verb in ["init", *steps, *asking, "releases", "rollback", "doctor"]:
         assert verb in listing
         result = CliRunner().invoke(cli.app, [verb, "--help"])

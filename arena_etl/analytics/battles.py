@@ -1,8 +1,8 @@
-"""Merge the two games of every pair into a battle (sql/battles/merge_games.sql)."""
+"""Merge the games of every pair into a battle (sql/battles/merge_games.sql, merge_panel.sql)."""
 
 from typing import Any
 
-from arena_etl.config import Config
+from arena_etl.config import Config, digest
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging
@@ -10,7 +10,8 @@ from arena_etl.lake.staging import Staging
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> Any:
     verdicts = Partition("verdicts", (round_, stage, arena))
-    return {"verdicts": lake.require(verdicts, "`arena-etl judge` comes first.")}
+    panel = config.panel.model_dump(include={"rule", "quorum"}) if config.panel.judges else None
+    return {"verdicts": lake.require(verdicts, "`arena-etl judge` comes first."), "panel": panel}
 
 
 def merge(
@@ -18,6 +19,18 @@ def merge(
 ) -> dict[str, int]:
     """Stage the battles of an arena."""
     with lake.connect(["verdicts"]) as connection:
-        rows = sql.run(connection, "battles/merge_games", round=round_, stage=stage, arena=arena).to_arrow_table()
+        sql.materialize(connection, "judge_battles", "battles/merge_games", round=round_, stage=stage, arena=arena)
+        if config.panel.judges:
+            members = connection.execute(
+                "select distinct judge_id from verdicts where judge_kind = 'model' and round = ? and stage = ? and arena = ? "
+                "order by judge_id",
+                [round_, stage, arena],
+            ).fetchall()
+            panel, rule, quorum = [name for (name,) in members], config.panel.rule, config.panel.quorum
+            panel_id = f"panel-{digest([panel, rule, quorum])[:8]}"
+            parameters = {"panel": panel, "panel_id": panel_id, "rule": rule, "quorum": quorum}
+            rows = sql.run(connection, "battles/merge_panel", **parameters).to_arrow_table()
+        else:
+            rows = connection.table("judge_battles").to_arrow_table()
     staging.write(unit, "battles", rows)
     return {"battles": rows.num_rows}

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -9,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from tqdm import tqdm
 
+from arena_etl.budget import Ledger
 from arena_etl.config import Config, Contestant, digest
-from arena_etl.contestants import Entrant, model_dir, roster
-from arena_etl.engines.base import Completion, Engine, Message, Request, batched, failed
-from arena_etl.engines.recorded import RecordedEngine, load_answers
+from arena_etl.contestants import Entrant, checkpoint_dir, roster
+from arena_etl.engines.base import Completion, Engine, Message, Request, failed
+from arena_etl.engines.factory import open_engine
 from arena_etl.errors import InputError
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake
-from arena_etl.lake.staging import Staging
+from arena_etl.lake.staging import Staging, flushes
 from arena_etl.lake.tables import TABLES
+from arena_etl.progress import Progress
 
 Key = tuple[str, int]  # instruction_id, turn
 
@@ -27,6 +30,7 @@ Key = tuple[str, int]  # instruction_id, turn
 @dataclass(frozen=True)
 class Instruction:
     instruction_id: str
+    category: str
     turns: tuple[str, ...]
     reference: tuple[str, ...] | None
 
@@ -59,34 +63,44 @@ def generate(
     contestant_id, _, shard = unit.rpartition("/")
     number, _, shards = shard.partition("-of-")
     entrant = next(e for e in roster(config, lake, round_, stage, arena) if e.contestant_id == contestant_id)
+    contestant = entrant.contestant
     instructions = _instructions(lake, round_, stage, arena)[int(number) :: int(shards)]
 
     elsewhere, kept = _existing(lake, staging, entrant, instructions)
     staging.keep(unit, kept)
-    answers = elsewhere | {(row["instruction_id"], row["turn"]): row["text"] for row in kept.to_pylist()}
+    columns = (kept[name].to_pylist() for name in ("instruction_id", "turn", "text"))
+    answers = elsewhere | {(instruction, turn): text for instruction, turn, text in zip(*columns, strict=True)}
     owed = {(i.instruction_id, turn) for i in instructions for turn in range(1, len(i.turns) + 1)}
     missing = [i for i in instructions if any((i.instruction_id, t + 1) not in answers for t in range(len(i.turns)))]
     counts = {"answers": 0, "reused": len(owed & answers.keys()), "errors": 0}
     if not missing:
         return counts
 
-    engine = _engine(config, lake, entrant, missing)
-    request = json.dumps(engine.request_settings, ensure_ascii=False, sort_keys=True)
-    with tqdm(total=len(owed - answers.keys()), desc=f"generate {unit}", unit=" answers", disable=None) as progress:
+    ledger = Ledger(config, lake, round_)
+    ledger.check()
+    total = len(owed - answers.keys())
+    with _engine(config, lake, contestant, missing) as engine, Progress(staging, "generate", unit, total) as progress:
+        request = json.dumps(engine.request_settings, ensure_ascii=False, sort_keys=True)
         for turn in range(1, max(len(i.turns) for i in missing) + 1):
             due = [i for i in missing if len(i.turns) >= turn and (i.instruction_id, turn) not in answers]
             histories = {f"{i.instruction_id}/{turn}": _history(i, turn, answers) for i in due}
-            requests = [Request(key, tuple(messages)) for key, messages in histories.items() if messages is not None]
+            requests = [
+                Request(key, tuple(messages), contestant.sampling_of(i.category))
+                for i, (key, messages) in zip(due, histories.items(), strict=True)
+                if messages is not None
+            ]
             lost = [failed(key, "an earlier turn has no answer") for key, m in histories.items() if m is None]
-            for chunk in batched(chain(lost, engine.complete(requests)), config.engine.batch_size):
-                name = digest([completion.key for completion in chunk])[:16]
-                staging.write(unit, name, _rows(chunk, round_, stage, arena, contestant_id, request))
+            completions = chain(lost, engine.complete(requests))
+            for chunk in flushes(completions, config.engine.batch_size, config.engine.flush_s):
+                rows = _rows(chunk, staging.partition.columns, contestant, request, histories)
+                staging.write(unit, digest([completion.key for completion in chunk])[:16], rows)
                 for completion in chunk:
                     instruction_id, _, _ = completion.key.rpartition("/")
                     answers[instruction_id, turn] = completion.text
                     counts["answers"] += 1
                     counts["errors"] += completion.error is not None
-                progress.update(len(chunk))
+                progress.stored(len(chunk), sum(completion.tokens_out or 0 for completion in chunk))
+                ledger.add(rows)
     return counts
 
 
@@ -98,7 +112,10 @@ def _instructions(lake: Lake, round_: str, stage: str, arena: str) -> list[Instr
             f"round {round_}, stage {stage}: the arena {arena} has no instructions. `arena-etl ingest` loads the configured "
             "sources; the test set needs one with `split: wizard_diverse` or `wizard_hard`."
         )
-    return [Instruction(i, tuple(turns), tuple(reference) if reference else None) for i, turns, reference in rows]
+    return [
+        Instruction(instruction_id, category, tuple(turns), tuple(reference) if reference else None)
+        for instruction_id, category, turns, reference in rows
+    ]
 
 
 def _existing(
@@ -125,7 +142,7 @@ def _existing(
                 union all
                 select * from staged where {mine}
             )
-            select * from here where text is not null
+            select * from here where text is not null and response_id is not null
             qualify row_number() over (partition by instruction_id, turn order by created_at) = 1
             order by instruction_id, turn
             """,
@@ -160,42 +177,49 @@ def _history(instruction: Instruction, turn: int, answers: dict[Key, str | None]
     return messages
 
 
-def _engine(config: Config, lake: Lake, entrant: Entrant, instructions: list[Instruction]) -> Engine:
-    contestant = entrant.contestant
-    if contestant.backend == "recorded":
-        if contestant.checkpoint == "references":
-            return RecordedEngine(
-                {f"{i.instruction_id}/{n}": text for i in instructions for n, text in enumerate(i.reference or (), 1)}
-            )
-        recorded = load_answers(Path(contestant.checkpoint))
-        return RecordedEngine({f"{instruction}/{turn}": text for (instruction, turn), text in recorded.items()})
-    from arena_etl.engines.transformers_engine import TransformersEngine
-
-    folder = model_dir(config, lake, contestant.checkpoint, contestant.revision)
-    return TransformersEngine(folder, contestant.sampling, contestant.system_prompt, config.engine)
+def _engine(
+    config: Config, lake: Lake, contestant: Contestant, instructions: list[Instruction]
+) -> AbstractContextManager[Engine]:
+    answers = None
+    if contestant.backend == "recorded" and contestant.checkpoint == "references":
+        answers = {f"{i.instruction_id}/{n}": text for i in instructions for n, text in enumerate(i.reference or (), 1)}
+    return open_engine(
+        contestant,
+        config.engine,
+        checkpoint_dir(config, lake, contestant),
+        sampling=contestant.sampling,
+        system_prompt=contestant.system_prompt,
+        answers=answers,
+    )
 
 
 def _rows(
-    completions: list[Completion], round_: str, stage: str, arena: str, contestant_id: str, request: str
+    completions: list[Completion],
+    partition: Mapping[str, str],
+    contestant: Contestant,
+    request: str,
+    histories: Mapping[str, list[Message] | None],
 ) -> pa.Table:
     now = datetime.now(UTC)
     rows = []
     for completion in completions:
         instruction_id, _, turn = completion.key.rpartition("/")
+        content = [contestant.contestant_id, request, histories[completion.key], completion.text]
         rows.append(
             {
-                "round": round_,
-                "stage": stage,
-                "arena": arena,
+                **partition,
                 "instruction_id": instruction_id,
-                "contestant_id": contestant_id,
+                "contestant_id": contestant.contestant_id,
                 "turn": int(turn),
+                "response_id": digest(content),
                 "text": completion.text,
+                "reasoning": completion.reasoning,
                 "finish_reason": completion.finish_reason,
                 "error": completion.error,
                 "tokens_in": completion.tokens_in,
                 "tokens_out": completion.tokens_out,
                 "latency_s": completion.latency_s,
+                "cost_usd": contestant.cost_usd(completion.tokens_in, completion.tokens_out),
                 "request": request,
                 "created_at": now,
             }

@@ -4,8 +4,10 @@ A batch's folder carries the fingerprint of its inputs: work for other inputs ne
 its step; a killed worker's successor finds the parts that its unit had finished.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -16,7 +18,10 @@ from arena_etl.lake.tables import TABLES
 
 REJECTS = "_rejects.parquet"
 FINISHED = ".finished"
+NOTE = ".progress"
 KEPT = "kept"
+MOST_ROWS = 5_000  # in one part
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,10 @@ class Staging:
     def finish(self, unit: str) -> None:
         """Mark a unit of the step as wholly staged."""
         self.lake.storage.put(f"{self.folder}/{_prefix(unit)}{FINISHED}", b"")
+
+    def note(self, unit: str, content: bytes) -> None:
+        """Keep the newest word on how far a unit is."""
+        self.lake.storage.put(f"{self.folder}/{_prefix(unit)}{NOTE}", content)
 
     def finished(self) -> set[str]:
         """The units that ``finish`` marked."""
@@ -92,6 +101,34 @@ class Staging:
         if not filesystem.exists(self.folder):
             return []
         return sorted(str(path).rsplit("/", 1)[-1] for path in filesystem.ls(self.folder, detail=False))
+
+
+def staged(lake: Lake, table: str, *values: str) -> pa.Table:
+    """All rows of a table that wait for their audit in the partitions that begin with ``values``."""
+    folder = lake.storage.uri("_staging", Partition(table, values).key)
+    filesystem = lake.storage.filesystem
+    schema = TABLES[table].arrow_schema()
+    names = sorted(filesystem.find(folder)) if filesystem.exists(folder) else []
+    parts = [name for name in names if name.endswith(".parquet") and not name.endswith(REJECTS)]
+    tables = [pq.read_table(pa.BufferReader(filesystem.cat_file(name))) for name in parts]
+    return pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
+
+
+def flushes(items: Iterable[T], at_least: int, seconds: float) -> Iterator[list[T]]:
+    """The items in lists to be stored: when ``seconds`` have passed since the last one and ``at_least`` items are there.
+
+    Engines finish a batch of conversations at once: ``at_least`` is that batch, so that none of it waits for the next one.
+    """
+    waiting: list[T] = []
+    last = time.monotonic()
+    for item in items:
+        waiting.append(item)
+        due = len(waiting) >= at_least and time.monotonic() - last >= seconds
+        if due or len(waiting) >= MOST_ROWS:
+            yield waiting
+            waiting, last = [], time.monotonic()
+    if waiting:
+        yield waiting
 
 
 def _prefix(unit: str) -> str:

@@ -422,7 +422,9 @@ def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, recordi
                     $round as round, $stage as stage, $arena as arena, instruction_id, model as contestant_id, turn,
                     if(blank, null, text) as text, if(blank, 'error', 'recorded') as finish_reason,
                     if(blank, 'empty recorded answer', null) as error, null as tokens_in, null as tokens_out,
-                    0.0 as latency_s, json_object('recorded_in', file) as request, $now as created_at
+                    0.0 as latency_s, json_object('recorded_in', file) as request, $now as created_at,
+                    sha256(concat_ws(chr(31), instruction_id, model, turn, if(blank, null, text))) as response_id,
+                    null as reasoning, 0.0 as cost_usd
                 from (
                     select key as instruction_id, model, turn, text, file, coalesce(trim(text), '') = '' as blank
                     from recorded_answers

@@ -8,6 +8,7 @@ from arena_etl.errors import InputError
 from arena_etl.flywheel import INGEST, STEPS, round_plan
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.releases import releases
+from arena_etl.progress import notes
 
 
 def status(config: Config, lake: Lake, round_: str | None = None) -> list[dict[str, Any]]:
@@ -15,9 +16,11 @@ def status(config: Config, lake: Lake, round_: str | None = None) -> list[dict[s
 
     Per entry: ``round``; ``stages``: step -> ``done`` or ``pending`` per stage; ``steps``: those of the whole round;
     ``release``: id of the newest release of the round or None; ``champion``: who opens the first stage;
-    ``promotions``: decision per stage. ``done`` means published, whatever the configuration is now.
+    ``promotions``: decision per stage; ``running``: notes of units at work (``progress.notes``). ``done`` means
+    published, whatever the configuration is now.
     """
     published = releases(lake)
+    running = notes(lake)
     with lake.connect(["slices", "promotions"]) as connection:
         rounds = [row[0] for row in connection.sql("select distinct round from slices order by round desc").fetchall()]
         decisions = connection.sql("select round, stage, decision from promotions").fetchall()
@@ -44,6 +47,7 @@ def status(config: Config, lake: Lake, round_: str | None = None) -> list[dict[s
                 "steps": steps,
                 "release": release[-1] if release else None,
                 "champion": champion(config, lake, each, config.stages[0]).contestant_id,
+                "running": [note for note in running if note["partition"].split("/")[1] == each],
                 "promotions": {stage: decision for r, stage, decision in decisions if r == each},
             }
         )

@@ -1,232 +1,212 @@
 """The two-game protocol: every pair of answers is judged twice, with the order swapped (paper section 3.2).
 
-An instruction with a checker is judged by the verifier, all others by the judge model. Answers that the lake already
-has a verdict for are never judged again.
+An instruction with a checker is judged by the verifier, all others by every judge of the configuration. Answers that the
+lake already has a verdict for are never judged again, and two contestants that said the same are not judged at all.
 """
 
-import json
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from itertools import combinations
-from typing import Any, Literal
+from functools import lru_cache
+from itertools import chain, combinations
+from typing import Any
 
 import pyarrow as pa
-from tqdm import tqdm
 
-from arena_etl.config import Config, Sampling, digest
-from arena_etl.contestants import model_dir, roster
-from arena_etl.engines.base import Request, batched
-from arena_etl.lake import sql
+from arena_etl.budget import Ledger
+from arena_etl.config import Config, Judge, Sampling, digest
+from arena_etl.contestants import checkpoint_dir, roster
+from arena_etl.engines.base import Engine
+from arena_etl.engines.factory import open_engine
 from arena_etl.lake.delta import Lake, Partition
-from arena_etl.lake.staging import Staging
+from arena_etl.lake.staging import Staging, flushes
 from arena_etl.lake.tables import TABLES
-from arena_etl.verdicts import prompt
-from arena_etl.verdicts.parse import Parsed, parse
-from arena_etl.verifiers import check
+from arena_etl.progress import Progress
+from arena_etl.verdicts import hostile, prompt
+from arena_etl.verdicts.ask import Question, ask
+from arena_etl.verdicts.games import Game, due_games
+from arena_etl.verdicts.parse import Parsed
+from arena_etl.verifiers import Check, check
 
 VERIFIER = "verifier"
-Side = Literal["model_a", "model_b"]
+VERIFIER_ID = f"{VERIFIER}-v1"
+_flags = lru_cache(4096)(hostile.flags)  # every answer is in several games that follow each other
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Game:
-    """One ordered pair of answers to one turn; ``exchanges`` hold the dialogue in the order shown."""
-
-    instruction_id: str
-    turn: int
-    model_a: str
-    model_b: str
-    shown_first: Side
-    exchanges: tuple[prompt.Exchange, ...] | None  # None: a contestant has no answer
-    checker: dict[str, Any] | None
-
-    @property
-    def key(self) -> str:
-        return _key(vars(self))
+def judges(config: Config) -> dict[str, Judge]:
+    """Every model that judges, by name: the judge and the other members of the panel."""
+    return {judge.name: judge for judge in (config.judge, *config.panel.judges)}
 
 
-def _key(game: Mapping[str, Any]) -> str:
-    return "|".join(str(game[name]) for name in ("instruction_id", "turn", "model_a", "model_b", "shown_first"))
-
-
-def judge_id(config: Config, kind: str) -> str:
-    """The judge's name and a hash of model, prompt and decoding. The verifier is one for all."""
-    if kind == VERIFIER:
-        return f"{VERIFIER}-v1"
-    _, prompt_hash = prompt.load(config.judge.prompt)
-    return f"{config.judge.name}-{digest([config.judge.model_dump(exclude={'verifiers'}), prompt_hash])[:8]}"
+def judge_id(judge: Judge) -> str:
+    """The judge's name and a hash of model, prompt and decoding."""
+    return f"{judge.name}-{digest([judge.identity, prompt.load_set(judge.prompt).hash])[:8]}"
 
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> Any:
     return {
         "responses": lake.require(Partition("responses", (round_, stage, arena)), "`arena-etl battle` comes first."),
-        "judges": [judge_id(config, kind) for kind in _kinds(config)],
-        "verifiers": config.judge.verifiers,
-        "pairs": _pairs(config, lake, round_, stage, arena),
+        "judges": [judge_id(judge) for judge in judges(config).values()],
+        "verifiers": config.judge.verifiers and VERIFIER_ID,
+        "pairs": {name: _pairs(config, lake, judge, round_, stage, arena) for name, judge in judges(config).items()},
     }
 
 
 def units(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> list[str]:
-    """``verifier/shard-of-shards`` and ``model/shard-of-shards``."""
+    """``verifier/shard-of-shards``, and the same for every judge's name."""
     shards = config.battles.shards
-    return [f"{kind}/{shard}-of-{shards}" for kind in _kinds(config) for shard in range(shards)]
+    names = [VERIFIER] if config.judge.verifiers else []
+    return [f"{name}/{shard}-of-{shards}" for name in (*names, *judges(config)) for shard in range(shards)]
 
 
 def judge(
     config: Config, lake: Lake, staging: Staging, round_: str, stage: str, arena: str, unit: str
 ) -> dict[str, int]:
     """Stage the verdicts of one judge on one shard of the arena's instructions."""
-    kind, _, shard = unit.partition("/")
-    number, _, shards = shard.partition("-of-")
-    judge_name = judge_id(config, kind)
-    games = _games(config, lake, round_, stage, arena, verified=kind == VERIFIER)
-    instructions = sorted({game.instruction_id for game in games})
-    mine = set(instructions[int(number) :: int(shards)])
-    games = [game for game in games if game.instruction_id in mine]
-    elsewhere, kept = _existing(lake, staging, judge_name, games)
-    staging.keep(unit, kept)
-    done = elsewhere | {_key(row) for row in kept.to_pylist()}
-    due = [game for game in games if game.key not in done]
-    counts = {"verdicts": 0, "reused": len(games) - len(due), "unparsed": 0}
-    size = 1_000 if kind == VERIFIER else config.engine.batch_size
-    verdicts = _verify(due) if kind == VERIFIER else _ask(config, lake, due)
-    common = {"round": round_, "stage": stage, "arena": arena, "judge_id": judge_name}
-    with tqdm(total=len(due), desc=f"judge {unit}", unit=" games", disable=None) as progress:
-        for chunk in batched(verdicts, size):
-            rows = [{**common, **row, "created_at": datetime.now(UTC)} for row in chunk]
-            name = digest([[row[c] for c in TABLES["verdicts"].grain] for row in rows])[:16]
-            staging.write(unit, name, pa.Table.from_pylist(rows, schema=TABLES["verdicts"].arrow_schema()))
-            counts["verdicts"] += len(rows)
-            counts["unparsed"] += sum(row["parse_status"] != "ok" for row in rows)
-            progress.update(len(rows))
+    name, _, part = unit.partition("/")
+    shard, _, shards = part.partition("-of-")
+    model = None if name == VERIFIER else judges(config)[name]
+    common = {
+        "round": round_,
+        "stage": stage,
+        "arena": arena,
+        "judge_id": judge_id(model) if model else VERIFIER_ID,
+        "judge_kind": "model" if model else VERIFIER,
+    }
+    pairs = _pairs(config, lake, model, round_, stage, arena)
+    checked = model is None if config.judge.verifiers else None
+    ledger = Ledger(config, lake, round_)
+    counts = {"verdicts": 0, "reused": 0, "unparsed": 0}
+    with due_games(
+        lake, staging, common["judge_id"], pairs, checked=checked, shard=int(shard), shards=int(shards)
+    ) as due:
+        staging.keep(unit, due.kept)
+        counts["reused"] = due.total - due.count
+        if due.count and model:
+            ledger.check()
+        rows = _timed(_ask(config, lake, model, due.games()) if model else _verify(due.games()))
+        with Progress(staging, "judge", unit, due.count) as progress:
+            for chunk in flushes(rows, config.engine.batch_size if model else 1_000, config.engine.flush_s):
+                finished = [{**common, **row, "created_at": datetime.now(UTC)} for row in chunk]
+                batch = pa.Table.from_pylist(finished, schema=TABLES["verdicts"].arrow_schema())
+                staging.write(
+                    unit, digest([[row[c] for c in TABLES["verdicts"].grain] for row in finished])[:16], batch
+                )
+                counts["verdicts"] += len(finished)
+                counts["unparsed"] += sum(row["parse_status"] not in ("ok", "identical") for row in finished)
+                progress.stored(len(finished), sum(row["tokens_out"] for row in finished))
+                ledger.add(batch)
     return counts
 
 
-def _kinds(config: Config) -> list[str]:
-    return [VERIFIER, "model"] if config.judge.verifiers else ["model"]
+def open_judge(config: Config, lake: Lake, judge: Judge) -> AbstractContextManager[Engine]:
+    """The engine that answers for a judge. Raises InputError when its checkpoint or its server cannot be used."""
+    prompts = prompt.load_set(judge.prompt)
+    return open_engine(
+        judge,
+        config.engine,
+        checkpoint_dir(config, lake, judge),
+        sampling=Sampling(temperature=judge.temperature, max_new_tokens=judge.max_new_tokens),
+        forced_prefix=prompts.opening,
+        response_schema=prompts.schema if judge.structured else None,
+        logprobs=20 if judge.expected_scores else 0,
+    )
 
 
-def _pairs(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> list[tuple[str, str]]:
-    """Pairs of contestant_id, the smaller first."""
+def _pairs(
+    config: Config, lake: Lake, judge: Judge | None, round_: str, stage: str, arena: str
+) -> list[tuple[str, str]]:
+    """Pairs of contestant_id, the smaller first: those that fight, and that this judge may judge."""
     entrants = roster(config, lake, round_, stage, arena)
     rivals = {entrant.contestant_id for entrant in entrants if entrant.role == "rival"}
+    family = judge.family if judge and config.panel.spare_family else None
+    kin = {e.contestant_id for e in entrants if family is not None and e.contestant.family == family}
     pairs = combinations(sorted(entrant.contestant_id for entrant in entrants), 2)
-    return [pair for pair in pairs if config.battles.pairing == "round_robin" or not rivals.issuperset(pair)]
+    return [
+        pair
+        for pair in pairs
+        if (config.battles.pairing == "round_robin" or not rivals.issuperset(pair)) and kin.isdisjoint(pair)
+    ]
 
 
-def _games(config: Config, lake: Lake, round_: str, stage: str, arena: str, verified: bool) -> list[Game]:
-    pairs = _pairs(config, lake, round_, stage, arena)
-    contestants = sorted({model for pair in pairs for model in pair})
-    with lake.connect(["instructions", "slices", "responses"]) as connection:
-        rows = sql.run(
-            connection, "instructions/answered", round=round_, stage=stage, arena=arena, contestants=contestants
-        ).fetchall()
-    turns: dict[tuple[str, int], str] = {}
-    checkers: dict[tuple[str, int], dict[str, Any] | None] = {}
-    texts: dict[tuple[str, int], dict[str, str | None]] = defaultdict(dict)
-    for instruction_id, turn, contestant_id, instruction, checker, text in rows:
-        turns[instruction_id, turn] = instruction
-        checkers[instruction_id, turn] = json.loads(checker) if checker else None
-        texts[instruction_id, turn][contestant_id] = text
-    games = []
-    for (instruction_id, turn), answers in sorted(texts.items()):
-        checker = checkers[instruction_id, turn]
-        if config.judge.verifiers and (checker is not None) != verified:
-            continue
-        for model_a, model_b in pairs:
-            if model_a not in answers or model_b not in answers:
-                continue
-            orders: tuple[tuple[Side, str, str], ...] = (("model_a", model_a, model_b), ("model_b", model_b, model_a))
-            for shown_first, first, second in orders:
-                dialogue = [
-                    (turns[instruction_id, t], texts[instruction_id, t][first], texts[instruction_id, t][second])
-                    for t in range(1, turn + 1)
-                ]
-                complete = all(a is not None and b is not None for _, a, b in dialogue)
-                exchanges = tuple(prompt.Exchange(i, a or "", b or "") for i, a, b in dialogue) if complete else None
-                games.append(Game(instruction_id, turn, model_a, model_b, shown_first, exchanges, checker))
-    return games
-
-
-def _existing(lake: Lake, staging: Staging, judge_name: str, games: list[Game]) -> tuple[set[str], pa.Table]:
-    """Verdicts that these games have already: keys of those in other partitions, and rows for this one.
-
-    Only verdicts of games that are still to be fought are kept, and none that had nothing to judge: those are tried again.
-    """
-    parameters = {"judge": judge_name}
-    key = "concat_ws('|', instruction_id, turn, model_a, model_b, shown_first)"
-    mine = f"judge_id = $judge and {key} in (select key from wanted)"
-    with lake.connect(["verdicts"]) as connection:
-        connection.register("wanted", pa.table({"key": pa.array([game.key for game in games], pa.string())}))
-        connection.register("staged", staging.read())
-        elsewhere = connection.execute(
-            f"select {key} from verdicts where {mine} and not ({staging.partition.predicate})", parameters
-        ).fetchall()
-        kept: pa.Table = connection.sql(
-            f"""
-            with here as (
-                select * from verdicts where {mine} and {staging.partition.predicate}
-                union all
-                select * from staged where {mine}
-            )
-            select * from here where parse_status not in ('engine_error', 'missing_response')
-            qualify row_number() over (partition by {key} order by created_at) = 1
-            order by {key}
-            """,
-            params=parameters,
-        ).to_arrow_table()
-    return {row[0] for row in elsewhere}, kept
-
-
-def _verify(games: list[Game]) -> Any:
+def _verify(games: Iterable[Game]) -> Iterator[Row]:
+    checks: dict[str, Check] = {}
+    item = None
     for game in games:
+        if (game.instruction_id, game.turn) != item:
+            item, checks = (game.instruction_id, game.turn), {}
         if game.exchanges is None or game.checker is None:
-            yield _row(game, VERIFIER, None, Parsed("missing_response"), 0, 0, "")
+            yield _row(game, Parsed("missing_response"))
             continue
         shown = game.exchanges[-1]
-        first, second = check(game.checker, shown.answer_a), check(game.checker, shown.answer_b)
+        for text in (shown.answer_a, shown.answer_b):
+            if text not in checks:
+                checks[text] = check(game.checker, text)
+        first, second = checks[shown.answer_a], checks[shown.answer_b]
         parsed = Parsed("ok", first.score, second.score, f"A: {first.reason}; B: {second.reason}")
-        yield _row(game, VERIFIER, None, parsed, 0, 0, digest(game.checker))
+        yield _row(game, parsed, prompt_hash=digest(game.checker))
 
 
-def _ask(config: Config, lake: Lake, games: list[Game]) -> Any:
-    if not games:
-        return
-    from arena_etl.engines.transformers_engine import TransformersEngine
+def _ask(config: Config, lake: Lake, judge: Judge, games: Iterable[Game]) -> Iterator[Row]:
+    prompts = prompt.load_set(judge.prompt)
+    asked: dict[str, Game] = {}
+    settled: list[Row] = []
 
-    template, prompt_hash = prompt.load(config.judge.prompt)
-    asked = {}
-    for game in games:
-        if game.exchanges is None:
-            yield _row(game, "model", None, Parsed("missing_response"), 0, 0, prompt_hash)
-        else:
-            asked[game.key] = game
-    engine = TransformersEngine(
-        model_dir(config, lake, config.judge.checkpoint, config.judge.revision),
-        Sampling(temperature=0, max_new_tokens=config.judge.max_new_tokens),
-        None,
-        config.engine,
-        forced_prefix=template.opening,
-    )
-    requests = [Request(key, prompt.messages(template, list(game.exchanges or ()))) for key, game in asked.items()]
-    for completion in engine.complete(requests):
-        parsed = parse(completion.text)
-        yield _row(
-            asked[completion.key],
-            "model",
-            completion.text if completion.text is not None else completion.error,
-            parsed,
-            completion.tokens_in or 0,
-            completion.tokens_out or 0,
-            prompt_hash,
-        )
+    def questions() -> Iterator[Question]:
+        for game in games:
+            if game.exchanges is None:
+                settled.append(_row(game, Parsed("missing_response")))
+            elif game.identical:
+                settled.append(_row(game, Parsed("identical")))
+            else:
+                asked[game.key] = game
+                yield Question(game.key, game.exchanges, game.category, game.reference)
+
+    waiting = questions()
+    first = next(waiting, None)
+    if first is not None:  # else no model is loaded
+        with open_judge(config, lake, judge) as engine:
+            for ruling in ask(engine, prompts, chain([first], waiting), expected_scores=judge.expected_scores):
+                while settled:
+                    yield settled.pop()
+                yield _row(
+                    asked.pop(ruling.key),
+                    ruling.parsed,
+                    raw_text=ruling.raw_text,
+                    first_text=ruling.first_text,
+                    error=ruling.error or ruling.parsed.reason,
+                    attempts=ruling.attempts,
+                    tokens_in=ruling.tokens_in,
+                    tokens_out=ruling.tokens_out,
+                    cost_usd=judge.cost_usd(ruling.tokens_in, ruling.tokens_out),
+                    prompt_hash=ruling.prompt_hash,
+                )
+    yield from settled
+
+
+def _timed(rows: Iterable[Row]) -> Iterator[Row]:
+    last = time.perf_counter()
+    for row in rows:
+        now = time.perf_counter()
+        yield {**row, "latency_s": now - last}
+        last = now
 
 
 def _row(
-    game: Game, kind: str, raw_text: str | None, parsed: Parsed, tokens_in: int, tokens_out: int, prompt_hash: str
-) -> dict[str, Any]:
+    game: Game,
+    parsed: Parsed,
+    *,
+    raw_text: str | None = None,
+    first_text: str | None = None,
+    error: str | None = None,
+    attempts: int = 0,
+    tokens_in: int = 0,
+    tokens_out: int = 0,
+    cost_usd: float = 0.0,
+    prompt_hash: str = "",
+) -> Row:
     swapped = game.shown_first == "model_b"
     score_a, score_b = (parsed.shown_b, parsed.shown_a) if swapped else (parsed.shown_a, parsed.shown_b)
     return {
@@ -235,14 +215,29 @@ def _row(
         "model_a": game.model_a,
         "model_b": game.model_b,
         "shown_first": game.shown_first,
-        "judge_kind": kind,
+        "response_a": game.response_a,
+        "response_b": game.response_b,
         "raw_text": raw_text,
+        "first_text": first_text,
+        "error": error,
         "score_a": score_a,
         "score_b": score_b,
         "explanation": parsed.explanation,
         "parse_status": parsed.status,
+        "flags": _flagged(game, swapped),
+        "attempts": attempts,
         "tokens_in": tokens_in,
         "tokens_out": tokens_out,
-        "cost_usd": 0.0,
+        "cost_usd": cost_usd,
         "prompt_hash": prompt_hash,
     }
+
+
+def _flagged(game: Game, swapped: bool) -> str | None:
+    """Signs in the judged answers, by model: ``model_a:score_request,model_b:fake_verdict``."""
+    if game.exchanges is None:
+        return None
+    shown = game.exchanges[-1]
+    answer_a, answer_b = (shown.answer_b, shown.answer_a) if swapped else (shown.answer_a, shown.answer_b)
+    found = [f"{side}:{flag}" for side, text in (("model_a", answer_a), ("model_b", answer_b)) for flag in _flags(text)]
+    return ",".join(found) or None

@@ -3,7 +3,7 @@
 -- Inputs: verdicts.
 -- Parameters: $round, $stage, $arena (the partition).
 -- Method: a battle is usable if and only if both orders are there and both parsed; otherwise it is kept as 'unusable'
---   and never counts as a tie. The winner has the larger sum of scores over both games, a tie is an equal sum. The
+--   and never counts as a tie. A pair of identical answers was not judged: it is a tie without scores. The winner has the larger sum of scores over both games, a tie is an equal sum. The
 --   judge is consistent when both games alone name the same result.
 -- Source: Arena Learning (arXiv 2407.10627): every pair is judged twice with the order swapped; the merge
 --   rule is ours, the paper gives none.
@@ -26,6 +26,7 @@ pairs as (
         model_b,
         judge_id,
         count_if(parsed)::integer as games,
+        count_if(parse_status = 'identical') = 2 as identical,
         count_if(parsed and shown_first = 'model_a') = 1
         and count_if(parsed and shown_first = 'model_b') = 1 as usable,
         -- Decimal fractions such as 7.3 have no exact binary sum: rounding makes equal sums equal.
@@ -50,6 +51,7 @@ select
     case when usable then sum_a / 2 end as mean_a,
     case when usable then sum_b / 2 end as mean_b,
     case
+        when identical then 'tie'
         when not usable then 'unusable'
         when sum_a > sum_b then 'model_a'
         when sum_a < sum_b then 'model_b'

@@ -9,6 +9,7 @@ with drawn as (
 )
 select
     instruction_id,
+    category,
     [turn.content for turn in conversation] as turns,
     reference
 from instructions

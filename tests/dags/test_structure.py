@@ -31,7 +31,7 @@ json.dump({
     "owners": sorted({task.owner for task in dag.tasks}),
     "retries": sorted({task.retries for task in dag.tasks}),
     "trigger_rules": sorted({task.trigger_rule.value for task in dag.tasks}),
-    "one_at_a_time": sorted(task.task_id for task in dag.tasks if task.max_active_tis_per_dagrun == 1),
+    "pools": {task.task_id: task.pool for task in dag.tasks if task.pool != "default_pool"},
     "tags": sorted(dag.tags),
     "catchup": dag.catchup,
     "max_active_runs": dag.max_active_runs,
@@ -93,7 +93,8 @@ def test_settings_of_the_tasks(found: dict[str, Any]) -> None:
     assert found["tags"] == ["arena-etl"]
     assert found["retries"] == [2]
     assert found["trigger_rules"] == ["all_success"]
-    assert {task.rpartition(".")[2] for task in found["one_at_a_time"]} == {"generate", "judge"}
+    pools = {(task.rpartition(".")[2], pool) for task, pool in found["pools"].items()}
+    assert pools == {("generate", "gpu"), ("judge", "judge_api")}
     assert (found["catchup"], found["max_active_runs"]) == (False, 1)
     assert found["doc"].startswith("One round of the Arena Learning flywheel")
 
@@ -109,7 +110,8 @@ def test_configuration_decides_sources_and_stages(tmp_path: Path) -> None:
 
     assert graph["resolve_round"] == ["ingest_one_two.land"]
     assert graph["ingest_one_two.audit_instructions"] == ["ingest_three.land"]
-    assert graph["ingest_three.audit_instructions"] == ["dpo.draw"]
+    assert graph["ingest_three.audit_instructions"] == ["plan"]
+    assert graph["audit_plans"] == ["dpo.draw"]
     assert not [task for task in graph if task.startswith("sft.")]
 
 

@@ -28,6 +28,11 @@ DEFAULTS = {
     "finite": "true",
 }
 
+
+def _columns(table: str) -> str:
+    return ", ".join(f'"{column.name}" {column.type}' for column in TABLES[table].columns)
+
+
 TRAINING_SET = ", ".join(f"{column.name} {column.type}" for column in TABLES["training_sets"].columns)
 
 # Temporary tables that SQL files read from one another, beside the lake's own.
@@ -59,12 +64,29 @@ INTERMEDIATES = {
     "judge_id VARCHAR, model_a VARCHAR, model_b VARCHAR, kind VARCHAR, label VARCHAR, subscope VARCHAR, metadata VARCHAR, "
     "answer_a VARCHAR, answer_b VARCHAR",
     "recorded_games": "instruction_id VARCHAR, turn INTEGER, model_a VARCHAR, model_b VARCHAR, judge_id VARCHAR, score DOUBLE, "
-    "points_a DOUBLE, points_b DOUBLE, file VARCHAR",
+    "points_a DOUBLE, points_b DOUBLE, file VARCHAR, tokens BIGINT, cost_usd DOUBLE",
+    "pair_rows": "row BIGINT, pair_id VARCHAR, instruction VARCHAR, input VARCHAR, output_1 VARCHAR, output_2 VARCHAR, "
+    "labels VARCHAR[], category VARCHAR",
+    "labelled_pairs": "row BIGINT, pair_id VARCHAR, instruction_id VARCHAR, content_id VARCHAR, instruction VARCHAR, "
+    "output_1 VARCHAR, output_2 VARCHAR, category VARCHAR, score DOUBLE, reason VARCHAR",
+    "merged_pairs": "instruction_id VARCHAR, winner VARCHAR, order_consistent BOOLEAN",
+    "calibration_games": "scope VARCHAR, pair_id VARCHAR, instruction_id VARCHAR, first_shown_first BOOLEAN, "
+    "in_both_orders BOOLEAN, judged INTEGER, people INTEGER, merged INTEGER, order_consistent BOOLEAN, length_1 BIGINT, "
+    "length_2 BIGINT, tokens BIGINT, cost_usd DOUBLE",
     "winner_labels": "file_number INTEGER, label VARCHAR, score DOUBLE",
     "recorded_battles": "file VARCHAR, file_number INTEGER, row BIGINT, position BIGINT, seconds DOUBLE, "
     "instruction_id VARCHAR, turn INTEGER, judge_id VARCHAR, model_a VARCHAR, model_b VARCHAR, label VARCHAR, score DOUBLE, "
     "reason VARCHAR, subscope VARCHAR, length_a DOUBLE, length_b DOUBLE, headers_a DOUBLE, headers_b DOUBLE, bold_a DOUBLE, "
     "bold_b DOUBLE, lists_a DOUBLE, lists_b DOUBLE",
+    "pairs": "model_a VARCHAR, model_b VARCHAR",
+    "staged": _columns("verdicts"),
+    "staged_responses": _columns("responses"),
+    "staged_verdicts": _columns("verdicts"),
+    "judge_battles": _columns("battles"),
+    "entrants": "name VARCHAR, contestant_id VARCHAR",
+    "seats": "name VARCHAR, judge_id VARCHAR, checked BOOLEAN, model_a VARCHAR, model_b VARCHAR",
+    "actual": "stage VARCHAR, arena VARCHAR, kind VARCHAR, name VARCHAR, calls BIGINT, tokens_in BIGINT, tokens_out BIGINT, "
+    "cost_usd DOUBLE, seconds DOUBLE",
     # Both have the shape of the training sets that they become.
     **dict.fromkeys(("candidates", "preference_pairs"), TRAINING_SET),
 }

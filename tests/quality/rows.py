@@ -51,6 +51,15 @@ def models() -> list[Row]:
     ]
 
 
+def plans() -> list[Row]:
+    common = {**FOUGHT, "done": 0, "tokens_in": 50, "tokens_out": 30, "cost_usd": 0.0, "hours": None, "basis": "limit",
+              "created_at": NOW}  # fmt: skip
+    return [
+        {**common, "kind": "response", "name": "alpha", "calls": 5},
+        {**common, "kind": "verdict", "name": "judge", "calls": 10},
+    ]
+
+
 def responses() -> list[Row]:
     common = {**FOUGHT, "turn": 1, "tokens_in": 5, "tokens_out": 3, "latency_s": 0.1, "request": "{}",
               "reasoning": None, "cost_usd": 0.0, "created_at": NOW}  # fmt: skip
@@ -151,6 +160,7 @@ BUILDERS = {
         raw_instructions,
         instructions,
         slices,
+        plans,
         models,
         responses,
         verdicts,

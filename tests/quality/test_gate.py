@@ -110,6 +110,15 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
         "be_in_set(stage) be_between(position) compound_columns_to_be_unique(round, stage, position)",
         "",
     ),
+    "plans": (
+        [
+            {"name": "b", "kind": "x", "basis": "x", "round": "x"},
+            {"name": "c", "calls": -1, "tokens_in": -1, "tokens_out": -1, "cost_usd": -1.0},
+        ],
+        "match_regex(round) be_in_set(kind) be_in_set(basis) be_between(calls) be_between(tokens_in) be_between(tokens_out) "
+        "be_between(cost_usd)",
+        "",
+    ),
     "models": (
         [
             {"contestant_id": "c-00000003", "role": "king", "backend": "abacus"},
@@ -162,13 +171,14 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
     "battles": (
         [
             {"turn": 0, "round": "x", "stage": "x", "arena": "x", "battle_id": "x", "winner": "nobody"},
-            {"turn": 2, "games": 3, "mean_a": 11.0, "mean_b": NAN, "margin": -1.0},
+            {"turn": 2, "games": 21, "mean_a": 11.0, "mean_b": NAN, "margin": -1.0},
             {"turn": 3, "games": 1, "mean_a": None, "mean_b": None, "margin": None, "order_consistent": None},
             *({"turn": turn, "winner": "unusable"} for turn in range(4, 9)),
             {"turn": 9, "model_a": make.B, "model_b": make.A},
         ],
         "match_regex(round) be_in_set(stage) be_in_set(arena) match_regex(battle_id) be_in_set(winner) "
-        "be_between(games) be_in_set(games)/usable be_between(mean_a) be_between(mean_b) be_between(margin) "
+        "be_in_set(winner)/games be_between(games) be_in_set(games)/usable be_between(mean_a) be_between(mean_b) "
+        "be_between(margin) "
         "not_be_null(mean_a)/usable not_be_null(mean_b)/usable not_be_null(margin)/usable "
         "not_be_null(order_consistent)/usable be_null(mean_a)/unusable be_null(mean_b)/unusable "
         "be_null(margin)/unusable be_null(order_consistent)/unusable "
@@ -404,7 +414,7 @@ def test_null_in_a_required_column_stops() -> None:
 @pytest.mark.parametrize("name", make.BUILDERS)
 def test_empty_batch_audits_cleanly(name: str) -> None:
     result, rest = gate(name, make.table_of(name, []))
-    counts = {"slices": "critical", "training_sets": "warning", "judge_cards": "critical"}
+    counts = {"slices": "critical", "training_sets": "warning", "judge_cards": "critical", "plans": "critical"}
     severity = {"table_row_count_to_be_between": counts[name]} if name in counts else {}
     assert failed(result) == severity
     assert result.stopped == (counts.get(name) == "critical")

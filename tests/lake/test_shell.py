@@ -177,8 +177,8 @@ def test_what_is_typed_is_run(
     ("text", "offered"),
     [
         ("select * from quaran", {"quarantine"}),
-        ("select order_c", {"order_consistent"}),
-        ("SELECT * FROM battles ORD", {"order", "order_consistent", "ordinality"}),
+        ("select order_c", {"order_consistency", "order_consistent"}),
+        ("SELECT * FROM battles ORD", {"order", "order_consistency", "order_consistent", "ordinality"}),
         ("from before.battles", {"battles"}),
         (".col", {".columns"}),
         (".columns prom", {"promotions"}),

@@ -32,9 +32,8 @@ def draw_resamples(connection: duckdb.DuckDBPyConnection, settings: Mapping[str,
 
 def fit_bradley_terry(connection: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> None:
     """Create ``pair_counts`` and ``resampled_ratings`` from ``scoped_battles`` and its resamples."""
-    sql.materialize(connection, "pair_counts", "ratings/pair_counts")
-    if settings["resamples"]:
-        sql.run(connection, "ratings/resampled_pair_counts").insert_into("pair_counts")
+    for name in ("pair_counts", "components", "outcomes"):
+        sql.materialize(connection, name, f"ratings/{name}")
     sql.materialize(connection, "resampled_ratings", "ratings/bradley_terry_resamples", **settings)
 
 

@@ -47,7 +47,6 @@ results as (
         unnest([wins_a, wins_b]) as wins,
         unnest([wins_b, wins_a]) as losses
     from pair_counts
-    where resample = 0
 ),
 
 records as (

@@ -1,168 +1,154 @@
 -- Purpose: Bradley-Terry strengths of every model, for the data as they are and for resamples of them.
 -- Grain: scope, resample, model. Resample 0 is the data.
--- Inputs: pair_counts, the rows of ratings/pair_counts.
+-- Inputs: pair_counts, components and outcomes, the rows of ratings/pair_counts, ratings/components and ratings/outcomes.
 -- Parameters: $prior_games (0 or more), $scale, $base, $initial.
 -- Method:
---   Models that are not linked by any chain of battles cannot be compared: every component of the graph of battles (in
---   the data) is fitted by itself. Components are numbered by size, 1 is the largest.
---   The likelihood has a finite maximum if and only if every model of the component can be reached from every other over
---   won games (Ford 1957); finite says whether it has. $prior_games drawn games of each model against one virtual
---   opponent keep undefeated and winless models finite; a fit without a finite maximum gets at least one such game.
+--   Every component is fitted by itself, in the data and in each resample, on square matrices: lists of one line per model,
+--   which DuckDB multiplies about as fast as a numeric library.
+--   The likelihood has a finite maximum if and only if every model can be reached from every other over won games (Ford
+--   1957); finite says whether it has. $prior_games drawn games of each model against one virtual opponent keep undefeated
+--   and winless models finite; a fit without a finite maximum gets at least one such game.
 --   The log likelihood is concave; Newton's method maximises it for all fits at once. A step d is shortened by
 --   ln(1 + r) / r, where r = max d - min d: with that it converges from any start. Fixed-point iterations (Zermelo's,
 --   Newman's) need no linear system but thousands of steps where one group of models nearly always beats another.
---   A fit stops when a full step would be shorter than 1e-9, or after 200 steps (converged = false).
+--   The linear system of a step is solved by conjugate gradients, whose rounds only multiply the matrix: with 200 models
+--   many times faster than a factorisation. Where they end early, the next step goes on from there.
+--   A fit stops when a full step would be shorter than 1e-9, or after 200 steps (converged = false). Those of the resamples
+--   start where the fit of the data ended.
 --   Gauge: the mean of all log strengths of a component is 0. A model without a battle in a resample has no row there,
 --   since the resample says nothing about it: its interval rests on the resamples in which it fought. The others then
 --   keep the mean that they have in resample 0, so that a missing weak model does not push everybody down.
 -- Source: Bradley and Terry, Biometrika 39 (1952); Ford, American Mathematical Monthly 64 (1957); step length: Sun and
---   Tran-Dinh, Generalized self-concordant functions, Mathematical Programming 178 (2019); ties and scale as in LMSYS'
+--   Tran-Dinh, Generalized self-concordant functions, Mathematical Programming 178 (2019); conjugate gradients: Hestenes and
+--   Stiefel, Journal of Research of the National Bureau of Standards 49 (1952); ties and scale as in LMSYS'
 --   elo_analysis.py and Arena Learning (arXiv 2407.10627).
-with recursive models as (
+with recursive pairs as (
     select
         scope,
-        model,
-        sum(battles)::bigint as n
+        component,
+        a.position as a,
+        b.position as b,
+        row_number() over (partition by scope, component order by a.position, b.position) as pair,
+        count(*) over (partition by scope, component) as pairs
+    from pair_counts
+    inner join (select scope, component, position, model as model_a from components) as a using (scope, model_a)
+    inner join (select scope, component, position, model as model_b from components) as b using (scope, component, model_b)
+),
+
+-- Where a model's wins against another stand among the wins of both sides of all pairs; the place after them holds a 0.
+places as (
+    select scope, component, a as model, b as opponent, pair as place from pairs
+    union all
+    select scope, component, b, a, pairs + pair from pairs
+),
+
+graphs as (
+    select
+        scope,
+        component,
+        list(places order by model) as places
     from (
         select
             scope,
-            unnest([model_a, model_b]) as model,
-            round(wins_a + wins_b) as battles
-        from pair_counts
-        where resample = 0
+            component,
+            own.position as model,
+            list(coalesce(place, 2 * pairs + 1) order by other.position) as places
+        from components as own
+        inner join components as other using (scope, component)
+        inner join (select distinct scope, component, pairs from pairs) using (scope, component)
+        left join places
+            on places.scope = own.scope
+            and places.component = own.component
+            and places.model = own.position
+            and places.opponent = other.position
+        group by scope, component, own.position
     )
-    group by all
+    group by scope, component
 ),
 
--- Both directions of every pair.
-counts as materialized (
-    select scope, resample, model_a as model, model_b as opponent, wins_a as wins, wins_b as losses from pair_counts
-    union all
-    select scope, resample, model_b, model_a, wins_b, wins_a from pair_counts
-),
-
--- Each model takes over the smallest name among those it is linked to.
-labels (scope, model, label) using key (scope, model) as (
-    select scope, model, model as label from models
-    union
-    select
-        counts.scope,
-        counts.opponent,
-        min(labels.label)
-    from labels
-    inner join counts on counts.scope = labels.scope and counts.model = labels.model and counts.resample = 0
-    inner join recurring.labels as known on known.scope = counts.scope and known.model = counts.opponent
-    where labels.label < known.label
-    group by all
-),
-
-members as (
-    select
-        scope,
-        model,
-        n,
-        dense_rank() over (partition by scope order by size desc, label)::integer as component
-    from (select *, count(*) over (partition by scope, label) as size from labels)
-    inner join models using (scope, model)
-),
-
--- One fit per scope, resample and component.
 fits as (
     select
         scope,
-        resample,
         component,
-        (row_number() over (order by scope, resample, component))::integer as fit
-    from (select distinct scope, resample, component from counts inner join members using (scope, model))
+        resample,
+        (row_number() over (order by scope, component, resample))::integer as fit,
+        (rank() over (order by scope, component))::integer as data_fit
+    from outcomes
 ),
 
-edges as materialized (
+-- Line i of a matrix is model i against every model of its component.
+matrices as materialized (
     select
         fit,
-        model,
-        opponent,
-        wins,
-        losses
-    from counts
-    inner join members using (scope, model)
-    inner join fits using (scope, resample, component)
+        list_transform(places, lambda line: list_select(wins, line)) as wins,
+        list_transform(places, lambda line: list_select(played, line)) as played,
+        list_transform(places, lambda line: (list_sum(list_select(played, line)) > 0)::double) as present
+    from (
+        select
+            *,
+            list_concat(wins_a, wins_b, [0]) as wins,
+            list_concat(played_once, played_once, [0]) as played
+        from (
+            select *, list_transform(list_zip(wins_a, wins_b), lambda pair: pair[1] + pair[2]) as played_once
+            from outcomes
+        )
+    )
+    inner join graphs using (scope, component)
+    inner join fits using (scope, component, resample)
 ),
 
--- From one model of each fit: whom it reaches over won games, and over lost ones who reaches it.
-reached (fit, direction, model) as (
+-- From the first model of each fit: whom it reaches over won games (1, else 0), and over lost ones who reaches it.
+reached (fit, better_than, worse_than) using key (fit) as (
     select
         fit,
-        unnest(['won', 'lost']) as direction,
-        min(model) as model
-    from edges
-    group by fit
+        list_transform(present, lambda fought, i: (i = list_position(present, 1))::double) as better_than,
+        better_than as worse_than
+    from matrices
     union
     select
-        reached.fit,
-        reached.direction,
-        edges.opponent
-    from reached
-    inner join edges
-        on edges.fit = reached.fit
-        and edges.model = reached.model
-        and case reached.direction when 'won' then edges.wins else edges.losses end > 0
+        fit,
+        more_better_than,
+        more_worse_than
+    from (
+        select
+            fit,
+            better_than,
+            worse_than,
+            list_transform(better_than, lambda known, i: if(
+                known + list_dot_product(played[i], better_than) - list_dot_product(wins[i], better_than) > 0, 1, 0
+            )) as more_better_than,
+            list_transform(worse_than, lambda known, i: if(
+                known + list_dot_product(wins[i], worse_than) > 0, 1, 0
+            )) as more_worse_than
+        from reached
+        inner join matrices using (fit)
+    )
+    where list_sum(more_better_than) + list_sum(more_worse_than) > list_sum(better_than) + list_sum(worse_than)
 ),
 
 priors as (
     select
         fit,
-        nodes = 2 * models as finite,
+        list_sum(better_than) + list_sum(worse_than) = 2 * list_sum(present) as finite,
         greatest($prior_games::double, if(finite, 0, 1)) as prior_games
-    from (select fit, count(*) as nodes from reached group by fit)
-    inner join (select fit, count(distinct model) as models from edges group by fit) using (fit)
+    from reached
+    inner join matrices using (fit)
 ),
 
--- No contestant is called '': that is the virtual opponent.
-games as (
-    select fit, model, opponent, wins, wins + losses as played from edges
-    union all
-    select distinct
-        fit,
-        unnest([model, '']) as model,
-        unnest(['', model]) as opponent,
-        prior_games / 2 as wins,
-        prior_games as played
-    from edges
-    inner join priors using (fit)
-    where prior_games > 0
-),
-
-nodes as (
-    select
-        fit,
-        model,
-        sum(wins) as score,
-        (row_number() over (partition by fit order by model))::integer as position
-    from games
-    group by fit, model
-),
-
--- One row per fit: its models in order, half-win scores, and games of each against each.
+-- The last line is the virtual opponent, whose games are the prior games.
 systems as materialized (
     select
         fit,
-        list(model order by position) as models,
-        list(score order by position) as scores,
-        list(played order by position) as games
-    from (
-        select
-            node.fit,
-            node.model,
-            node.position,
-            node.score,
-            list(coalesce(played, 0) order by other.position) as played
-        from nodes as node
-        inner join nodes as other using (fit)
-        left join games
-            on games.fit = node.fit and games.model = node.model and games.opponent = other.model
-        group by all
-    )
-    group by fit
+        list_append(
+            list_transform(wins, lambda line, i: list_sum(line) + prior_games / 2 * present[i]),
+            prior_games / 2 * list_sum(present)
+        ) as scores,
+        list_append(
+            list_transform(played, lambda line, i: list_append(line, prior_games * present[i])),
+            list_append(list_transform(present, lambda fought: prior_games * fought), 0)
+        ) as games
+    from matrices
+    inner join priors using (fit)
 ),
 
 newton (fit, strengths, steps, change) using key (fit) as (
@@ -172,6 +158,8 @@ newton (fit, strengths, steps, change) using key (fit) as (
         0 as steps,
         'infinity'::double as change
     from systems
+    inner join fits using (fit)
+    where fit = data_fit
     union
     select
         fit,
@@ -183,65 +171,94 @@ newton (fit, strengths, steps, change) using key (fit) as (
             *,
             list_max(moves) - list_min(moves) as spread
         from (
-            -- Back substitution, last model first; the last line of the factor is the forward solution.
+            -- Conjugate gradients, in units in which the curvature along every strength is 1. Equal moves of all models
+            -- change nothing and would drift: drift gives them the same curvature. A lambda over a list of one value names
+            -- that value.
             select
                 fit,
                 strengths,
                 steps,
-                list_reduce(
-                    list_reverse(range(1, len(factor))),
-                    lambda solved, j: list_prepend(
-                        (factor[len(factor)][j + 1] - list_dot_product(
-                            list_transform(factor[j + 1:len(factor) - 1], lambda line: line[j + 1]), solved
-                        )) / factor[j][j + 1],
-                        solved
-                    ),
-                    []::double[]
+                list_transform(
+                    list_reduce(
+                        range(least(len(strengths), 4 * (steps + 1))),
+                        lambda now, round: list_transform([{
+                            'path': list_transform(list_zip(now.direction, roots), lambda cell: cell[1] / cell[2]),
+                            'drift': list_dot_product(now.direction, roots) / list_dot_product(roots, roots)
+                        }], lambda along: list_transform([
+                            list_transform(information, lambda line, i: now.direction[i]
+                                - list_dot_product(line, along.path) / roots[i] + along.drift * roots[i])
+                        ], lambda bend: list_transform([
+                            if(now.error > aim, now.error / list_dot_product(now.direction, bend), 0)
+                        ], lambda length: list_transform([
+                            list_transform(list_zip(now.slopes, bend), lambda cell: cell[1] - length * cell[2])
+                        ], lambda slopes: {
+                            'moves': list_transform(
+                                list_zip(now.moves, now.direction), lambda cell: cell[1] + length * cell[2]
+                            ),
+                            'slopes': slopes,
+                            'direction': list_transform(
+                                list_zip(slopes, now.direction),
+                                lambda cell: cell[1] + if(
+                                    now.error > aim, list_dot_product(slopes, slopes) / now.error, 0
+                                ) * cell[2]
+                            ),
+                            'error': list_dot_product(slopes, slopes)
+                        })[1])[1])[1])[1],
+                        {
+                            'moves': list_transform(slopes, lambda slope: 0::double),
+                            'slopes': slopes,
+                            'direction': slopes,
+                            'error': list_dot_product(slopes, slopes)
+                        }
+                    ).moves,
+                    lambda move, i: move / roots[i]
                 ) as moves
             from (
-                -- Cholesky factor of the information with the gradient as one more line; each line starts with a 0.
                 select
-                    fit,
-                    strengths,
-                    steps,
-                    list_reduce(
-                        range(1, len(equations)),
-                        lambda factor, j: list_transform(factor, lambda line, i: list_append(line, if(
-                            i < j,
-                            0,
-                            (equations[i][j] - list_dot_product(line, factor[j]))
-                            / sqrt(equations[j][j] - list_dot_product(factor[j], factor[j]))
-                        ))),
-                        list_transform(equations, lambda line: [0::double])
-                    ) as factor
+                    *,
+                    list_dot_product(slopes, slopes) * 1e-24 as aim
                 from (
-                    -- Line i: information of i with every j (plus 1, which holds the mean). Last line: the gradient.
                     select
                         fit,
                         strengths,
                         steps,
-                        list_append(
-                            list_transform(information, lambda line, i: list_transform(
-                                line, lambda cell, j: 1 + if(i = j, list_sum(line), -cell)
-                            )),
-                            list_transform(strengths, lambda own, i: scores[i] - list_dot_product(
-                                games[i], list_transform(strengths, lambda other: 1 / (1 + exp(other - own)))
-                            ))
-                        ) as equations
+                        information,
+                        roots,
+                        list_transform(information, lambda line, i: (
+                            scores[i] - list_sum(line) - powers[i] * list_dot_product(line, inverse_powers)
+                        ) / roots[i]) as slopes
                     from (
                         select
-                            fit,
-                            strengths,
-                            steps,
-                            scores,
-                            games,
-                            list_transform(strengths, lambda own, i: list_transform(
-                                strengths,
-                                lambda other, j: games[i][j] / (2 + exp(own - other) + exp(other - own))
-                            )) as information
-                        from newton
-                        inner join systems using (fit)
-                        where change > 1e-9 and steps < 200
+                            *,
+                            list_transform(information, lambda line: if(list_sum(line) > 0, sqrt(list_sum(line)), 1)) as roots
+                        from (
+                            select
+                                *,
+                                list_transform(powers, lambda own, i: list_transform(
+                                    list_zip(games[i], powers), lambda cell: cell[1] / (2 + own / cell[2] + cell[2] / own)
+                                )) as information
+                            from (
+                                select
+                                    fit,
+                                    strengths,
+                                    steps,
+                                    scores,
+                                    games,
+                                    list_transform(strengths, lambda strength: exp(strength)) as powers,
+                                    list_transform(strengths, lambda strength: exp(-strength)) as inverse_powers
+                                from (
+                                    select fit, strengths, steps
+                                    from newton
+                                    where change > 1e-9 and steps < 200
+                                    union all
+                                    select fits.fit, strengths, 0
+                                    from newton
+                                    inner join fits on fits.data_fit = newton.fit and fits.fit <> newton.fit
+                                    where change <= 1e-9 or steps = 200
+                                )
+                                inner join systems using (fit)
+                            )
+                        )
                     )
                 )
             )
@@ -251,28 +268,28 @@ newton (fit, strengths, steps, change) using key (fit) as (
 
 fitted as (
     select
-        fit,
-        unnest(models) as model,
-        unnest(strengths) as strength,
-        change <= 1e-9 as converged
-    from newton
-    inner join systems using (fit)
-),
-
-fitted_models as (
-    select
         scope,
         resample,
         component,
         model,
         n,
         strength,
-        converged,
+        change <= 1e-9 as converged,
         finite
-    from fitted
+    from (
+        select
+            fit,
+            change,
+            unnest(present) as fought,
+            unnest(strengths[:len(present)]) as strength,
+            generate_subscripts(present, 1) as position
+        from newton
+        inner join matrices using (fit)
+    )
     inner join fits using (fit)
     inner join priors using (fit)
-    inner join members using (scope, component, model)
+    inner join components using (scope, component, position)
+    where fought > 0
 ),
 
 centres as (
@@ -281,11 +298,11 @@ centres as (
         here.resample,
         here.component,
         avg(here.strength) - coalesce(avg(data.strength - data_mean.strength), 0) as centre
-    from fitted_models as here
-    left join fitted_models as data
+    from fitted as here
+    left join fitted as data
         on data.resample = 0 and data.scope = here.scope and data.model = here.model
     inner join (
-        select scope, component, avg(strength) as strength from fitted_models where resample = 0 group by all
+        select scope, component, avg(strength) as strength from fitted where resample = 0 group by all
     ) as data_mean on data_mean.scope = here.scope and data_mean.component = here.component
     group by all
 ),
@@ -301,7 +318,7 @@ strengths as (
         converged,
         component,
         finite
-    from fitted_models
+    from fitted
     inner join centres using (scope, resample, component)
 )
 

@@ -1,10 +1,9 @@
 -- Purpose: how often each model beat each other one. All that Bradley-Terry needs to know of the battles.
--- Grain: scope, resample, model_a, model_b; model_a sorts before model_b. Resample 0, the data.
+-- Grain: scope, model_a, model_b; model_a sorts before model_b.
 -- Inputs: scoped_battles.
 -- Parameters: none.
 -- Method: a tie is half a win for each side (a soft score is shared likewise). A model against itself says nothing about
---   strength. Sides are exchanged after counting, on few rows. The counts of the resamples come from
---   ratings/resampled_pair_counts and are added to these rows.
+--   strength. Sides are exchanged after counting, on few rows. The counts of the resamples are in ratings/outcomes.
 -- Source: ties as in LMSYS' elo_analysis.py.
 with directed_counts as (
     select
@@ -20,7 +19,6 @@ with directed_counts as (
 
 select
     scope,
-    0::bigint as resample,
     least(model_a, model_b) as model_a,
     greatest(model_a, model_b) as model_b,
     round(sum(if(directed_counts.model_a < directed_counts.model_b, wins_a, battles - wins_a)), 9) as wins_a,

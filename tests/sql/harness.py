@@ -44,7 +44,9 @@ INTERMEDIATES = {
     "lists_a DOUBLE, lists_b DOUBLE",
     "clusters": "scope VARCHAR, instruction_id VARCHAR, cluster INTEGER",
     "resample_weights": "resample BIGINT, cluster INTEGER, weight BIGINT",
-    "pair_counts": "scope VARCHAR, resample BIGINT, model_a VARCHAR, model_b VARCHAR, wins_a DOUBLE, wins_b DOUBLE",
+    "pair_counts": "scope VARCHAR, model_a VARCHAR, model_b VARCHAR, wins_a DOUBLE, wins_b DOUBLE",
+    "components": "scope VARCHAR, model VARCHAR, n BIGINT, component INTEGER, position INTEGER",
+    "outcomes": "scope VARCHAR, component INTEGER, resample BIGINT, wins_a DOUBLE[], wins_b DOUBLE[]",
     "resampled_ratings": "scope VARCHAR, resample BIGINT, model VARCHAR, log_strength DOUBLE, rating DOUBLE, n BIGINT, "
     "converged BOOLEAN, component INTEGER, finite BOOLEAN",
     "style_pairs": "pair INTEGER, scope VARCHAR, model_a VARCHAR, model_b VARCHAR",

@@ -33,6 +33,8 @@ SOURCES = {
     "scoped_battles": "ratings/scoped_battles",
     "answer_style": "ratings/answer_style",
     "pair_counts": "ratings/pair_counts",
+    "components": "ratings/components",
+    "outcomes": "ratings/outcomes",
     "resampled_ratings": "ratings/bradley_terry_resamples",
     "style_pairs": "ratings/style_pairs",
     "style_observations": "ratings/style_observations",

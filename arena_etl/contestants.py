@@ -9,6 +9,8 @@ from arena_etl.errors import ArenaError
 from arena_etl.lake.delta import Lake
 from arena_etl.rounds import WIZARD_ARENA
 
+LOCAL = ("transformers", "vllm", "reward")  # backends that load the weights into this process
+
 
 @dataclass(frozen=True)
 class Entrant:
@@ -78,7 +80,7 @@ def trained_contestant(config: Config, round_: str, stage: str, checkpoint: str)
 
 def checkpoint_dir(config: Config, lake: Lake, model: Model) -> Path | None:
     """The local folder of a model that runs in this process; None where the weights are elsewhere, or there are none."""
-    if model.backend not in ("transformers", "vllm"):
+    if model.backend not in LOCAL:
         return None
     return model_dir(config, lake, model.checkpoint, model.revision)
 

@@ -1,7 +1,8 @@
 """Store, key and resume an arena of the paper's size without a model: what the pipeline itself adds to the calls.
 
-30,000 instructions, four recorded contestants (120,000 answers), every pair in both orders (360,000 verdicts of a judge that
-answers at once). Then everything again, which must find every row by its key and ask for none.
+30,000 instructions, four recorded contestants (120,000 answers), every pair in both orders (360,000 recorded verdicts; with
+``--prompts`` those of a judge that answers at once, for which every prompt is made). Then everything again, which must find
+every row by its key and ask for none.
 """
 
 import json
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,16 +21,30 @@ from tqdm import tqdm
 
 from arena_etl import config as configuration
 from arena_etl.config import Config, Judge, digest
-from arena_etl.engines.base import Completion, Engine, Request
+from arena_etl.engines.base import Completion, Request
 from arena_etl.flywheel import STEPS, do
 from arena_etl.lake.delta import Lake
 from arena_etl.steps import perform
 from arena_etl.verdicts import judge
+from arena_etl.verdicts.ask import ask
+from arena_etl.verdicts.prompt import load_set
 
 ROUND = "2026-01-01"
 KEYS = (ROUND, "sft", "training")
 NAMES = ("target", "rival-1", "rival-2", "rival-3")
 ANSWER_WORDS = 150
+VERDICTS = """
+copy (
+    with games as (
+        select instruction_id, 1 as turn, a.name as model_a, b.name as model_b, shown_first
+        from instructions, unnest($names::varchar[]) as a(name), unnest($names::varchar[]) as b(name),
+            unnest(['model_a', 'model_b']) as s(shown_first)
+        where a.name < b.name
+    )
+    select *, format('Score-A: {{}}\nScore-B: {{}}\nReason: none.', hash(games) % 10 + 1, hash(games) // 16 % 10 + 1) as raw_text
+    from games
+) to '{path}'
+"""
 
 
 class InstantJudge:
@@ -49,8 +65,8 @@ class InstantJudge:
         """Nothing to give back."""
 
 
-def arena(folder: Path, instructions: int) -> tuple[Config, Lake]:
-    """A lake whose slice is drawn, and the contestants' recordings."""
+def arena(folder: Path, instructions: int, prompts: bool) -> tuple[Config, Lake]:
+    """A lake whose slice is drawn, and the recordings of the contestants and of the judge."""
     lines = (
         json.dumps(
             {
@@ -66,6 +82,7 @@ def arena(folder: Path, instructions: int) -> tuple[Config, Lake]:
         for n in range(instructions)
     )
     (folder / "train.jsonl").write_text("\n".join(lines))
+    verdicts = folder / "verdicts.parquet"
     contestants = [{"name": n, "backend": "recorded", "checkpoint": str(folder / f"{n}.jsonl")} for n in NAMES]
     config = configuration.load(
         flags={
@@ -73,7 +90,9 @@ def arena(folder: Path, instructions: int) -> tuple[Config, Lake]:
             "sources": [{"name": "train", "path": str(folder / "train.jsonl")}],
             "target": contestants[0],
             "rivals": contestants[1:],
-            "judge": {"name": "instant", "checkpoint": "none", "verifiers": False},
+            "judge": {"name": "instant", "checkpoint": "none", "verifiers": False}
+            if prompts
+            else {"name": "recorded", "backend": "recorded", "checkpoint": str(verdicts), "verifiers": False},
             "battles": {"slice_size": instructions},
         }
     )
@@ -82,6 +101,7 @@ def arena(folder: Path, instructions: int) -> tuple[Config, Lake]:
         do(config, lake, step, "train")
     do(config, lake, "draw", *KEYS[:2])
     with lake.connect(["instructions"]) as connection:
+        connection.execute(VERDICTS.format(path=verdicts), {"names": sorted(NAMES)})
         ids = [i for (i,) in connection.sql("select instruction_id from instructions").fetchall()]
     for name in NAMES:
         with (folder / f"{name}.jsonl").open("w") as out:
@@ -93,18 +113,20 @@ def arena(folder: Path, instructions: int) -> tuple[Config, Lake]:
 
 def main(
     instructions: Annotated[int, typer.Option(help="Instructions; the paper's slices have 30,000.")] = 30_000,
+    prompts: Annotated[bool, typer.Option(help="A judge that answers at once instead of a recorded one.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Seconds of every step, first and again, and the peak memory of the process."""
     engine = InstantJudge()
 
-    def open_judge(config: Config, lake: Lake, asked: Judge) -> AbstractContextManager[Engine]:
-        return nullcontext(engine)
+    def open_judge(config: Config, lake: Lake, asked: Judge) -> AbstractContextManager[judge.Rule]:
+        return nullcontext(partial(ask, engine, load_set(asked.prompt)))
 
-    judge.open_judge = open_judge
+    if prompts:
+        judge.open_judge = open_judge
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        config, lake = arena(Path(folder), instructions)
+        config, lake = arena(Path(folder), instructions, prompts)
         for name in ("generate", "judge"):
             for work in ("store", "resume", "publish"):
                 started = time.perf_counter()
@@ -120,7 +142,7 @@ def main(
             [counts] = connection.sql(
                 "select (select count(*) from responses), (select count(*) from verdicts)"
             ).fetchall()
-    if counts != (4 * instructions, 12 * instructions) or engine.calls != 12 * instructions:
+    if counts != (4 * instructions, 12 * instructions) or engine.calls != 12 * instructions * prompts:
         raise SystemExit(f"rows {counts}, judge calls {engine.calls}: not what {instructions:,} instructions need")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if as_json:

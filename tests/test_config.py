@@ -129,7 +129,7 @@ def test_only_what_decides_the_text_makes_another_contestant() -> None:
         ({"backend": "openai", "base_urls": ["ftp://x/v1"]}, "http:// or https://"),
         ({"backend": "vllm", "vllm": {"hf_token": "hunter2"}}, "credentials do not belong"),
         ({"backend": "vllm", "vllm": {"trust_remote_code": True}}, "trust_remote_code"),
-        ({"backend": "recorded"}, "a judge answers new questions"),
+        ({"backend": "reward", "expected_scores": True}, "expected_scores would have no effect"),
     ],
 )
 def test_a_model_that_cannot_be_reached_is_refused(settings: dict[str, object], message: str) -> None:

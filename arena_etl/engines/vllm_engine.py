@@ -83,6 +83,7 @@ class VllmEngine:
 
     async def _shut_down(self) -> None:
         self._llm.shutdown()
+        self._llm = None  # else it shuts down again when the interpreter ends, and complains
 
     async def _answer(self, request: Request) -> Completion:
         from jinja2 import TemplateError

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena_etl.config import Config, source_path
+from arena_etl.contestants import LOCAL
 from arena_etl.errors import ArenaError
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import releases
@@ -108,9 +109,8 @@ def _sources(config: Config) -> str:
 
 def _checkpoints(config: Config) -> str:
     """Local names only: whether a hub can be reached shows when a model is fetched."""
-    names = {c.checkpoint for c in (config.target, *config.rivals) if c.backend == "transformers"} | {
-        config.judge.checkpoint
-    }
+    models = (config.target, *config.rivals, config.judge, *config.panel.judges)
+    names = {model.checkpoint for model in models if model.backend in LOCAL}
     for name in names:
         if name.startswith("package:") and not importlib.util.find_spec(
             name.removeprefix("package:").replace("-", "_")

@@ -18,10 +18,12 @@ import pyarrow as pa
 from arena_etl.config import Config, Contestant, Model
 from arena_etl.contestants import champion, checkpoint_dir
 from arena_etl.engines.tokens import token_counter
+from arena_etl.errors import GateStopped
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
+from arena_etl.quality.judges import calibrated_judges
 from arena_etl.rounds import TRAINING, WIZARD_ARENA
 from arena_etl.verdicts.judge import VERIFIER, VERIFIER_ID, judge_id, judges
 from arena_etl.verdicts.prompt import Exchange, load_set, messages
@@ -52,7 +54,19 @@ def inputs(config: Config, lake: Lake, round_: str) -> Any:
 
 
 def store(config: Config, lake: Lake, staging: Staging, round_: str, unit: str) -> dict[str, int]:
-    """Stage the round's plan."""
+    """Stage the round's plan.
+
+    Raises GateStopped when ``quality.judge_card`` is stop and a judge has no good card: the gate of the verdicts would refuse
+    what it says, after it was paid for.
+    """
+    if config.quality.judge_card == "stop":
+        good = calibrated_judges(config, lake)
+        if bad := [name for name, judge in judges(config).items() if judge_id(judge) not in good]:
+            raise GateStopped(
+                f"round {round_}: judge {', '.join(bad)} has no card, or agrees with people less than "
+                f"quality.min_judge_agreement {config.quality.min_judge_agreement:.0%}, and quality.judge_card is stop. "
+                f"`arena-etl calibrate --pairs FILE --judge {bad[0]}` makes a card; then run the same command again."
+            )
     now = datetime.now(UTC)
     rows = [{**row, "round": round_, "created_at": now} for row in plan(config, lake, round_)]
     staging.write(unit, "plan", pa.Table.from_pylist(rows, schema=TABLES["plans"].arrow_schema()))
@@ -163,9 +177,9 @@ class _Planner:
         return Expected(mean, longest, None, "limit")
 
     def _verdict(self, name: str, conversations: list[list[str]], answer_tokens: float) -> Expected:
-        if name == VERIFIER:
+        judge = judges(self._config).get(name)
+        if judge is None or judge.backend == "recorded":  # the verifier
             return Expected(0, 0, None, "history")
-        judge = judges(self._config)[name]
         past = self._history.get(("verdict", judge_id(judge)))
         if past:
             return Expected(past["tokens_in"], past["tokens_out"], past["tokens_per_s"], "history")
@@ -176,7 +190,8 @@ class _Planner:
             for turns in conversations
         ]
         mean = sum(count(asked)) / max(1, len(asked))
-        return Expected(mean + 2 * answer_tokens, judge.max_new_tokens, None, "limit")
+        generated = 0 if judge.backend == "reward" else judge.max_new_tokens
+        return Expected(mean + 2 * answer_tokens, generated, None, "limit")
 
     def _counter(self, model: Model) -> Callable[[Sequence[str]], list[int]]:
         if model.checkpoint not in self._counters:

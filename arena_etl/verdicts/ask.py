@@ -8,7 +8,7 @@ from arena_etl.verdicts import expected, hostile, prompt
 from arena_etl.verdicts.parse import PARSERS, Parsed
 from arena_etl.verdicts.prompt import Exchange, PromptSet, Variant
 
-PORTION = 2048  # questions held at a time
+PORTION = 8192  # questions held at a time; at the end of each, a server with many places idles for a moment
 
 
 @dataclass(frozen=True)

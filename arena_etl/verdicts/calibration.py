@@ -19,7 +19,7 @@ from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 from arena_etl.verdicts import judge as protocol
 from arena_etl.verdicts import prompt
-from arena_etl.verdicts.ask import Question, Ruling, ask
+from arena_etl.verdicts.ask import Question, Ruling
 
 FIRST, SECOND = "output_1", "output_2"
 UNIT = "pairs"
@@ -44,13 +44,15 @@ def find_judge(config: Config, name: str) -> tuple[Judge, str]:
             f"--judge {name}: no such judge in the configuration; it has {', '.join(known)}. "
             "For judgements that were made elsewhere give them as --judgements FILE."
         )
+    if known[name].backend == "recorded":
+        raise InputError(f"--judge {name}: it only repeats verdicts on a round. Give its file as --judgements FILE.")
     return known[name], protocol.judge_id(known[name])
 
 
 def play(config: Config, lake: Lake, judge: Judge, questions: Sequence[Question]) -> Iterator[Ruling]:
     """Ask the judge; one ruling per question, as they come."""
-    with protocol.open_judge(config, lake, judge) as engine:
-        yield from ask(engine, prompt.load_set(judge.prompt), questions, expected_scores=judge.expected_scores)
+    with protocol.open_judge(config, lake, judge) as rule:
+        yield from rule(questions)
 
 
 def judge_pairs(config: Config, lake: Lake, judge: Judge, judge_id: str, pairs: Sequence[Pair]) -> pa.Table:

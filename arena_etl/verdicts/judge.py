@@ -5,34 +5,36 @@ lake already has a verdict for are never judged again, and two contestants that 
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, combinations
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from arena_etl.budget import Ledger
 from arena_etl.config import Config, Judge, Sampling, digest
-from arena_etl.contestants import checkpoint_dir, roster
-from arena_etl.engines.base import Engine
+from arena_etl.contestants import checkpoint_dir, model_dir, roster
 from arena_etl.engines.factory import open_engine
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging, flushes
 from arena_etl.lake.tables import TABLES
 from arena_etl.progress import Progress
-from arena_etl.verdicts import hostile, prompt
-from arena_etl.verdicts.ask import Question, ask
+from arena_etl.verdicts import hostile, prompt, recorded
+from arena_etl.verdicts.ask import Question, Ruling, ask
 from arena_etl.verdicts.games import Game, due_games
 from arena_etl.verdicts.parse import Parsed
+from arena_etl.verdicts.reward import RewardModel
 from arena_etl.verifiers import Check, check
 
 VERIFIER = "verifier"
 VERIFIER_ID = f"{VERIFIER}-v1"
 _flags = lru_cache(4096)(hostile.flags)  # every answer is in several games that follow each other
 Row = dict[str, Any]
+Rule = Callable[[Iterable[Question]], Iterator[Ruling]]
 
 
 def judges(config: Config) -> dict[str, Judge]:
@@ -41,8 +43,11 @@ def judges(config: Config) -> dict[str, Judge]:
 
 
 def judge_id(judge: Judge) -> str:
-    """The judge's name and a hash of model, prompt and decoding."""
-    return f"{judge.name}-{digest([judge.identity, prompt.load_set(judge.prompt).hash])[:8]}"
+    """The judge's name and a hash of model, prompt and decoding, or of what was recorded."""
+    what = [judge.identity, prompt.load_set(judge.prompt).hash]
+    if judge.backend == "recorded":
+        what.append(recorded.sha256(judge))
+    return f"{judge.name}-{digest(what)[:8]}"
 
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> Any:
@@ -101,10 +106,20 @@ def judge(
     return counts
 
 
-def open_judge(config: Config, lake: Lake, judge: Judge) -> AbstractContextManager[Engine]:
-    """The engine that answers for a judge. Raises InputError when its checkpoint or its server cannot be used."""
+@contextmanager
+def open_judge(config: Config, lake: Lake, judge: Judge) -> Iterator[Rule]:
+    """How a judge is asked: a function from questions to one ruling each, in any order.
+
+    Raises InputError when its checkpoint, its file or its server cannot be used.
+    """
     prompts = prompt.load_set(judge.prompt)
-    return open_engine(
+    if judge.backend == "recorded":
+        yield recorded.RecordedVerdicts(Path(judge.checkpoint), prompts).rule
+        return
+    if judge.backend == "reward":
+        yield RewardModel(model_dir(config, lake, judge.checkpoint, judge.revision), config.engine).rule
+        return
+    with open_engine(
         judge,
         config.engine,
         checkpoint_dir(config, lake, judge),
@@ -112,7 +127,8 @@ def open_judge(config: Config, lake: Lake, judge: Judge) -> AbstractContextManag
         forced_prefix=prompts.opening,
         response_schema=prompts.schema if judge.structured else None,
         logprobs=20 if judge.expected_scores else 0,
-    )
+    ) as engine:
+        yield partial(ask, engine, prompts, expected_scores=judge.expected_scores)
 
 
 def _pairs(
@@ -150,7 +166,6 @@ def _verify(games: Iterable[Game]) -> Iterator[Row]:
 
 
 def _ask(config: Config, lake: Lake, judge: Judge, games: Iterable[Game]) -> Iterator[Row]:
-    prompts = prompt.load_set(judge.prompt)
     asked: dict[str, Game] = {}
     settled: list[Row] = []
 
@@ -167,8 +182,8 @@ def _ask(config: Config, lake: Lake, judge: Judge, games: Iterable[Game]) -> Ite
     waiting = questions()
     first = next(waiting, None)
     if first is not None:  # else no model is loaded
-        with open_judge(config, lake, judge) as engine:
-            for ruling in ask(engine, prompts, chain([first], waiting), expected_scores=judge.expected_scores):
+        with open_judge(config, lake, judge) as rule:
+            for ruling in rule(chain([first], waiting)):
                 while settled:
                     yield settled.pop()
                 yield _row(

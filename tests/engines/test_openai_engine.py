@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,6 +47,32 @@ def test_each_request_is_answered_within_the_bound() -> None:
     assert 2 <= stub.most_in_flight <= 8
     assert stub.calls[0]["messages"][0] == {"role": "system", "content": "Be brief."}
     assert (found[0].tokens_in, found[0].tokens_out, found[0].finish_reason) == (7, 3, "stop")
+
+
+def test_256_requests_are_in_flight_at_once() -> None:
+    all_there = threading.Event()
+
+    def respond(body: dict[str, Any], number: int) -> Reply:
+        if number == 256:
+            all_there.set()
+        all_there.wait(60)  # nobody is answered before the 256th has come
+        return chat("fine")
+
+    with serve(respond) as stub:
+        found = answers(model(stub.url, max_concurrency=256), 300)
+    assert all_there.is_set() and [completion.text for completion in found] == ["fine"] * 300
+    assert stub.most_in_flight <= 256
+
+
+def test_a_server_that_names_a_pause_gets_it() -> None:
+    called: list[float] = []
+
+    def respond(body: dict[str, Any], number: int) -> Reply:
+        called.append(time.monotonic())
+        return fault(429, headers={"Retry-After": "1"}) if number == 1 else chat("fine")
+
+    found, _ = first(respond)
+    assert found.text == "fine" and called[1] - called[0] >= 0.95
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from arena_etl import cli
 from arena_etl.config import Config, Judge, Quality
-from arena_etl.errors import ArenaError, InputError
+from arena_etl.errors import ArenaError, GateStopped, InputError
+from arena_etl.flywheel import do
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.releases import release, releases, resolve
 from arena_etl.operations.calibration import calibrate
@@ -19,6 +20,7 @@ from arena_etl.quality.judges import judge_limits
 from arena_etl.verdicts import calibration
 from arena_etl.verdicts.ask import Question, Ruling
 from arena_etl.verdicts.calibration import find_judge
+from arena_etl.verdicts.judge import judge_id
 from arena_etl.verdicts.parse import Parsed
 from tests.quality import rows as make
 
@@ -216,6 +218,16 @@ def test_the_gate_of_verdicts_asks_for_a_card(
     present = {"known", "stranger"}
     assert sorted(present - set(limits["judges_without_warning"])) == warned
     assert sorted(present - set(limits["judges_without_stop"])) == stopped
+
+
+def test_a_round_stops_before_it_pays_a_judge_without_a_card(config: Config, lake: Lake) -> None:
+    strict = config.model_copy(update={"quality": Quality(judge_card="stop", min_judge_agreement=0.5)})
+    with pytest.raises(GateStopped, match=r"judge letters has no card.*calibrate --pairs FILE --judge letters"):
+        do(strict, lake, "plan", "2026-01-05")
+    card = [row | {"judge_id": judge_id(strict.judge)} for row in make.judge_cards()]
+    lake.commit(Partition("judge_cards", (judge_id(strict.judge), "pairs")), make.table_of("judge_cards", card), 1, {})
+    with pytest.raises(GateStopped, match="quality gate stopped plans"):  # it goes on, to find that there is nothing to plan
+        do(strict, lake, "plan", "2026-01-05")
 
 
 def test_the_command_prints_the_card(config: Config, pairs: str, tmp_path: Path) -> None:

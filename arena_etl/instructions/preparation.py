@@ -21,7 +21,7 @@ from tqdm import tqdm
 from arena_etl.config import Config, Source, digest
 from arena_etl.errors import InputError
 from arena_etl.instructions import sources
-from arena_etl.instructions.cleaning import chain
+from arena_etl.instructions.cleaning import chain, toxicity
 from arena_etl.instructions.cleaning.chain import Clean, Rejection
 from arena_etl.instructions.shapes import Draft, Malformed, draft
 from arena_etl.lake import sql
@@ -59,20 +59,18 @@ def prepare(config: Config, lake: Lake, staging: Staging, source_name: str, unit
     ):
         connection.execute(f"set memory_limit = '{MEMORY}'; set temp_directory = '{folder}'")
         _check_split(connection, source)
-        settled = sql.run(connection, "instructions/settled_rejects", source=source_name, table="instructions")
-        connection.execute(
-            "create temp table settled as select key ->> 'source_id' as source_id from settled where key ->> 'rules' = $rules",
-            {"rules": rules},
+        sql.materialize(
+            connection, "settled", "instructions/settled_rejects", source=source_name, meant_for="instructions"
         )
         counts = Counter[str]()
-        candidates = Path(folder) / "candidates.parquet"
+        prepared = Path(folder) / "prepared.parquet"
         rejects = _Rejects(staging, source, rules, now)
-        with pq.ParquetWriter(candidates, TABLES["instructions"].arrow_schema(), compression="lz4") as writer:
-            for kept, rejected in _cleaned(connection, config, source, now):
+        with pq.ParquetWriter(prepared, TABLES["instructions"].arrow_schema(), compression="lz4") as writer:
+            for kept, rejected in _cleaned(connection, config, source, rules, now):
                 counts["rows"] += kept.num_rows + len(rejected)
                 writer.write_table(kept)
                 rejects.add(rejected)
-        connection.execute(f"create view candidates as select * from read_parquet('{candidates}')")
+        connection.execute(f"create view prepared as select * from read_parquet('{prepared}')")
         sql.materialize(connection, "duplicates", "instructions/duplicate_rows")
         duplicates = connection.execute(
             """
@@ -85,7 +83,7 @@ def prepare(config: Config, lake: Lake, staging: Staging, source_name: str, unit
         )
         while some := duplicates.fetchmany(BATCH):
             rejects.add(some)
-        fresh = connection.sql("select * from candidates anti join duplicates using (source_id)")
+        fresh = connection.sql("select * from prepared anti join duplicates using (source_id)")
         for number, batch in enumerate(fresh.to_arrow_reader(PART)):
             counts["new"] += batch.num_rows
             staging.write(unit, f"{number:06d}", pa.Table.from_batches([batch]))
@@ -158,12 +156,13 @@ UNREADABLE = "readable_row"
 
 
 def _cleaned(
-    connection: duckdb.DuckDBPyConnection, config: Config, source: Source, now: datetime
+    connection: duckdb.DuckDBPyConnection, config: Config, source: Source, rules: str, now: datetime
 ) -> Iterator[tuple[pa.Table, Rejected]]:
     """All rows to prepare, in batches, as rows of instructions and what was rejected."""
-    due = sql.run(connection, "instructions/unprepared_rows", source=source.name)
-    [(total,)] = connection.sql("select count(*) from due").fetchall()
-    one_process = config.cleaning.toxicity_model != "alt-profanity-check" or total < 2 * WORTH_A_WORKER
+    due = sql.run(connection, "instructions/unprepared_rows", source=source.name, rules=rules)
+    [(total,)] = due.aggregate("count(*)").fetchall()
+    # A model of one's own brings its own parallelism, and its weights are too large to load several times.
+    one_process = config.cleaning.toxicity_model != toxicity.BUNDLED or total < 2 * WORTH_A_WORKER
     workers = 1 if one_process else min(os.cpu_count() or 1, total // WORTH_A_WORKER)
     work = partial(clean_batch, config=config, source=source, now=now)
     with tqdm(total=total, desc=f"prepare {source.name}", unit=" rows", disable=None) as bar:

@@ -114,9 +114,7 @@ def _cut(block: bytes, first: int) -> tuple[int, Batch]:
             raise ValueError("a line is too long")
         raw = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(block))
     except ValueError:  # some line is not UTF-8, or too long: look at each
-        texts = [
-            _text(line, number, unreadable) for number, line in enumerate(io.BytesIO(block), start=first)
-        ]
+        texts = [_text(line, number, unreadable) for number, line in enumerate(io.BytesIO(block), start=first)]
         raw = pa.array(texts, pa.string())
     raw = pc.ascii_trim_whitespace(raw)
     rows = pa.table({"line": numbers, "raw": raw}).filter(pc.greater(pc.binary_length(raw), 0))
@@ -149,7 +147,9 @@ def _csv(path: Path) -> Iterator[Batch]:
         rows = csv.reader(file, delimiter=delimiter, strict=True)
         done = False
         while not done:
-            lines, texts, unreadable = [], [], []
+            lines: list[int] = []
+            texts: list[str] = []
+            unreadable: list[Unreadable] = []
             while not done and len(lines) < BATCH_ROWS:
                 try:
                     row = next(rows)
@@ -166,7 +166,9 @@ def _csv(path: Path) -> Iterator[Batch]:
                         lines.append(number)
                         values = (value or None for value in row)
                         texts.append(json.dumps(dict(zip(header, values, strict=True)), ensure_ascii=False))
-            yield Batch(pa.table({"line": pa.array(lines, pa.int64()), "raw": pa.array(texts, pa.string())}), unreadable)
+            yield Batch(
+                pa.table({"line": pa.array(lines, pa.int64()), "raw": pa.array(texts, pa.string())}), unreadable
+            )
 
 
 def _problem(row: list[str], header: list[str]) -> str | None:
@@ -194,7 +196,7 @@ def _select(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> It
     try:
         for batch in connection.sql(query, params={"path": str(path)}).to_arrow_reader(BATCH_ROWS):
             yield batch["raw"]
-    except (duckdb.Error, pa.ArrowException) as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # which one depends on when the file turns out damaged
         raise ValueError(str(error)) from error
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from arena_etl import verifiers
-from arena_etl.config import Source, Split
+from arena_etl.config import ColumnRole, Source, Split
 from arena_etl.errors import InputError
 
 Category = Literal["writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities", "unknown"]
@@ -145,8 +145,7 @@ def _column(row: Mapping[str, Any], source: Source, shape: str) -> str | None:
 def _content(row: Mapping[str, Any], source: Source, shape: str) -> Any:
     column = _column(row, source, shape)
     if column is None:
-        names = source.columns.get(shape) or " or ".join(COLUMNS[shape])
-        raise ValueError(f"{names}: missing")
+        raise ValueError(f"{' or '.join(COLUMNS[shape])}: missing, by this name or the one in `columns`")
     return get(row, column)
 
 
@@ -251,13 +250,13 @@ def _parts(content: Any) -> tuple[str, str | None]:
     return "\n".join(texts) or (f"<{other}>" if other else ""), other
 
 
-def _value(row: Mapping[str, Any], source: Source, role: str) -> Any:
+def _value(row: Mapping[str, Any], source: Source, role: ColumnRole) -> Any:
     """What the row has in the column of this role, by the source's name for it or by its usual one."""
-    name = source.columns.get(role, role)  # type: ignore[call-overload]
+    name = source.columns.get(role, role)
     return None if name is None else get(row, name)
 
 
-def _mapped(row: Mapping[str, Any], source: Source, role: str) -> Any:
+def _mapped(row: Mapping[str, Any], source: Source, role: ColumnRole) -> Any:
     """The same, but only where the configuration names the column: what it means differs from source to source."""
     return _value(row, source, role) if role in source.columns else None
 
@@ -313,5 +312,12 @@ def _list(value: Any, column: str) -> Sequence[Any]:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", type(None): "null", bool: "true or false", int: "a number", float: "a number"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        type(None): "null",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     return names.get(type(value), type(value).__name__)

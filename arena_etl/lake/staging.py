@@ -97,7 +97,9 @@ class Staging:
 
     def _parts(self, units: Iterable[str] | None) -> Iterator[str]:
         prefixes = ("",) if units is None else tuple(_prefix(unit) for unit in units)
-        yield from (n for n in self._names() if n.endswith(".parquet") and not n.endswith(REJECTS) and n.startswith(prefixes))
+        yield from (
+            n for n in self._names() if n.endswith(".parquet") and not n.endswith(REJECTS) and n.startswith(prefixes)
+        )
 
     def _names(self) -> list[str]:
         filesystem = self.lake.storage.filesystem

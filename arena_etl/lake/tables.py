@@ -493,7 +493,9 @@ _DECLARED = (
             Column("round", "VARCHAR", "round of the batch", nullable=True),
             Column("row", "VARCHAR", "the row, JSON"),
             Column("reason", "VARCHAR", "rule and limit in words"),
-            Column("state", "VARCHAR", "held (broke a rule), removed (by a cleaning filter, as configured) or released"),
+            Column(
+                "state", "VARCHAR", "held (broke a rule), removed (by a cleaning filter, as configured) or released"
+            ),
             CREATED,
         ),
     ),

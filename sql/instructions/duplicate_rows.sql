@@ -1,13 +1,13 @@
 -- Purpose: which rows of a batch repeat another conversation of it or of the lake, in whole or in its beginning.
 -- Grain:   one row per candidate that is not kept.
--- Inputs:  candidates (source_id, instruction_id, split, prefix), instructions.
+-- Inputs:  prepared (source_id, instruction_id, split, prefix), instructions.
 -- Params:  none.
 -- Method:  what the lake has stays. Inside the batch the smallest id stays, of copies in a test set and in training data that
 --          of the test set: a choice that no order of rows changes. Beginnings are compared as hashes (null: not compared);
 --          the rule is the third filter of Arena Learning (arXiv 2407.10627 section 4.1), its keeper is ours.
 with copies as (
     select instruction_id, min(row(split = 'train', source_id)) as first_copy, any_value(prefix) as prefix
-    from candidates
+    from prepared
     group by instruction_id
 ),
 there as (
@@ -33,18 +33,18 @@ known_beginnings as (
 ),
 compared as (
     select
-        candidates.source_id,
-        candidates.instruction_id,
+        prepared.source_id,
+        prepared.instruction_id,
         there.source as source_there,
         there.split as split_there,
-        row(candidates.split = 'train', candidates.source_id) <> copies.first_copy as is_copy,
+        row(prepared.split = 'train', prepared.source_id) <> copies.first_copy as is_copy,
         copies.first_copy[2] as first_copy,
         coalesce(known_beginnings.instruction_id, beginnings.instruction_id) as same_beginning
-    from candidates
+    from prepared
     inner join copies using (instruction_id)
     left join there using (instruction_id)
-    left join beginnings on beginnings.prefix = candidates.prefix
-    left join known_beginnings on known_beginnings.prefix = candidates.prefix
+    left join beginnings on beginnings.prefix = prepared.prefix
+    left join known_beginnings on known_beginnings.prefix = prepared.prefix
 )
 select
     source_id,

@@ -1,5 +1,5 @@
 -- Purpose: the identity and the licence of rows that a source gives, before they are kept.
--- Grain:   one row per given row, in the order of the lines.
+-- Grain:   one row per given row.
 -- Inputs:  given (line, raw: JSON text).
 -- Params:  $paths (JSON paths of the source's columns for id and licence), $license (of rows that do not name their own).
 -- Method:  one parse of the JSON text per row. A row without an id is named by the hash of its text.
@@ -14,4 +14,3 @@ select
     coalesce(nullif(found[1], ''), sha256(raw)) as source_id,
     coalesce(nullif(trim(found[2]), ''), $license::varchar) as license
 from parsed
-order by line

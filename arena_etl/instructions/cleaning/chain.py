@@ -47,7 +47,8 @@ def _one(draft: Draft, settings: Cleaning, source: Source) -> Clean | Rejection:
     if (draft.split or source.split) != "train":
         return Clean(draft, _language(draft, settings), None)
     if settings.repair_encoding and on("encoding"):
-        draft = replace(draft, turns=tuple(map(encoding.repair, draft.turns)))
+        repaired = tuple(map(encoding.repair, draft.turns))
+        draft = draft if repaired == draft.turns else replace(draft, turns=repaired)
         if problem := encoding.damage("".join(draft.turns)):
             return Rejection("encoding", problem)
     if on("length") and (problem := length.problem(draft.turns, settings)):
@@ -86,7 +87,9 @@ def _scored(results: list[Clean | Rejection], settings: Cleaning, source: Source
     scores = toxicity.probabilities(["\n".join(result.draft.turns) for _, result in asked], settings)
     for (index, _), score in zip(asked, scores, strict=True):
         if score > settings.max_toxicity:
-            results[index] = Rejection("toxicity", f"{score:.3f} is above cleaning.max_toxicity {settings.max_toxicity:g}")
+            results[index] = Rejection(
+                "toxicity", f"{score:.3f} is above cleaning.max_toxicity {settings.max_toxicity:g}"
+            )
     return results
 
 
@@ -103,4 +106,8 @@ def _redacted(draft: Draft, name: str, region: str) -> Draft:
 
     turns = tuple(map(redact, draft.turns))
     reference = draft.reference and tuple(map(redact, draft.reference))
-    return draft if (turns, reference) == (draft.turns, draft.reference) else replace(draft, turns=turns, reference=reference)
+    return (
+        draft
+        if (turns, reference) == (draft.turns, draft.reference)
+        else replace(draft, turns=turns, reference=reference)
+    )

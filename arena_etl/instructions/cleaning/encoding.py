@@ -1,21 +1,25 @@
 """Text that was decoded wrongly: repaired by ftfy where that is sure, else rejected."""
 
 import re
+import unicodedata
 from functools import cache
 from typing import Any
 
 REPLACEMENT = "\ufffd"
-_SUSPECT = re.compile(r"[^\t\n\r\x20-\x7e]")  # plain ASCII cannot be mojibake
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff\ufff9-\ufffc]")
 
 
 def repair(text: str) -> str:
-    """The text without mojibake, control characters and lone surrogates; quotes, ligatures and HTML entities stay."""
-    if not _SUSPECT.search(text):
+    """The text without mojibake and control characters, in NFC; quotes, ligatures and HTML entities stay."""
+    if text.isascii() and not _CONTROL.search(text):
         return text
     import ftfy
+    from ftfy.badness import is_bad
 
-    repaired: str = ftfy.fix_text(text, _config())
-    return repaired
+    text = unicodedata.normalize("NFC", text)
+    if is_bad(text) or _CONTROL.search(text):  # the repair takes milliseconds, and asks the same first
+        text = ftfy.fix_text(text, _config())
+    return text
 
 
 def damage(text: str) -> str | None:

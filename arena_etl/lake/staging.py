@@ -38,6 +38,10 @@ class Staging:
         """Write one part of a unit, whole or not at all; the same part written again replaces the earlier one."""
         self._write(f"{_prefix(unit)}{part}.parquet", rows.cast(self.partition.declaration.arrow_schema()))
 
+    def part(self, unit: str, part: str) -> pa.Table:
+        """One part of a unit, as ``write`` left it."""
+        return self._read(f"{_prefix(unit)}{part}.parquet")
+
     def keep(self, unit: str, rows: pa.Table) -> None:
         """Make these rows all that the unit has staged."""
         self.write(unit, KEPT, rows)
@@ -45,15 +49,14 @@ class Staging:
             if name != f"{_prefix(unit)}{KEPT}.parquet":
                 self.lake.storage.filesystem.rm_file(f"{self.folder}/{name}")
 
-    def reject(self, rows: pa.Table) -> None:
+    def reject(self, rows: pa.Table, part: str = "all") -> None:
         """Keep what could not become a row of the table, as rows of ``quarantine``, until the audit."""
-        self._write(REJECTS, rows)
+        self._write(f"{part}{REJECTS}", rows)
 
     def rejects(self) -> pa.Table:
         """What ``reject`` kept."""
-        if REJECTS not in self._names():
-            return TABLES["quarantine"].arrow_schema().empty_table()
-        return self._read(REJECTS)
+        tables = [self._read(name) for name in self._names() if name.endswith(REJECTS)]
+        return pa.concat_tables([TABLES["quarantine"].arrow_schema().empty_table(), *tables])
 
     def finish(self, unit: str) -> None:
         """Mark a unit of the step as wholly staged."""
@@ -94,7 +97,9 @@ class Staging:
 
     def _parts(self, units: Iterable[str] | None) -> Iterator[str]:
         prefixes = ("",) if units is None else tuple(_prefix(unit) for unit in units)
-        yield from (n for n in self._names() if n.endswith(".parquet") and n != REJECTS and n.startswith(prefixes))
+        yield from (
+            n for n in self._names() if n.endswith(".parquet") and not n.endswith(REJECTS) and n.startswith(prefixes)
+        )
 
     def _names(self) -> list[str]:
         filesystem = self.lake.storage.filesystem

@@ -30,7 +30,7 @@ from arena_etl.analytics.battle_files import (
 from arena_etl.config import Config, Source, digest
 from arena_etl.errors import InputError
 from arena_etl.flywheel import INGEST, do
-from arena_etl.instructions.ingest import Category
+from arena_etl.instructions.shapes import Category
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import arena_etl
 from arena_etl.config import Config
@@ -47,12 +48,13 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str) -> Summary:
     if held.num_rows:
         quarantine = Partition("quarantine", (partition.key, f"{staging.fingerprint:015x}"))
         lake.commit(quarantine, held, 1, {"audit": audit_id})
-    share = held.num_rows / max(1, rejects.num_rows + result.rows)
+    refused = held.filter(pc.not_equal(held["state"], "removed"))  # what a filter takes out as configured is no fault
+    share = refused.num_rows / max(1, rejects.num_rows + result.rows)
     reasons = list(result.reasons)
     if share > limit and rejects.num_rows:
         reasons.append(
-            f"{held.num_rows} of {rejects.num_rows + result.rows} rows were refused, more than quality.max_quarantine_share "
-            f"{limit:.0%}; first: {held['reason'][0].as_py()}"
+            f"{refused.num_rows} of {rejects.num_rows + result.rows} rows were refused, more than quality.max_quarantine_share "
+            f"{limit:.0%}; first: {refused['reason'][0].as_py()}"
         )
     if reasons:
         staging.reopen()

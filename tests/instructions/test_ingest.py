@@ -67,16 +67,14 @@ def test_one_row_per_distinct_conversation(tmp_path: Path) -> None:
     same = [json.dumps(line("What is 2 + 2?", id=name)) for name in ("a", "b")]
     config, lake = setup(tmp_path, same)
     *_, prepared = ingest(config, lake)
-    assert prepared["duplicates"] == 1
+    assert prepared["exact_duplicate"] == 1
     assert rows(lake, "select source_id, license from instructions") == [("a", "CC0-1.0")]
 
 
 def test_the_source_s_licence_fills_in_and_the_contents_name_the_row(tmp_path: Path) -> None:
     config, lake = setup(tmp_path, [json.dumps(line("What is 2 + 2?", license=None))])
     ingest(config, lake)
-    assert rows(
-        lake, "select r.license, source_id = instruction_id from raw_instructions r join instructions using (source_id)"
-    ) == [("CC-BY-4.0", True)]
+    assert rows(lake, "select license, source_id = sha256(raw) from raw_instructions") == [("CC-BY-4.0", True)]
 
 
 def test_a_line_inserted_at_the_top_is_the_only_new_one(tmp_path: Path) -> None:
@@ -84,7 +82,7 @@ def test_a_line_inserted_at_the_top_is_the_only_new_one(tmp_path: Path) -> None:
     ingest(*setup(tmp_path, old))
     config, lake = setup(tmp_path, [json.dumps(line("What is 99 + 1?")), *old])
     landed, prepared = ingest(config, lake)
-    assert (landed["new"], landed["known"], prepared["landed"]) == (1, 5, 6)
+    assert (landed["new"], landed["known"], prepared["rows"]) == (1, 5, 1)
     assert rows(lake, "select count(*) from instructions") == [(6,)]
 
 
@@ -136,8 +134,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
 def test_a_bad_line_is_held_with_file_line_and_reason(tmp_path: Path, bad: str, reason: str) -> None:
     good = [json.dumps(line(f"What is {n} - {n - 4}?")) for n in range(20)]
     config, lake = setup(tmp_path, [*good[:10], bad, *good[10:]])
-    landed, _ = ingest(config, lake)
-    assert (landed["new"], landed["rejected"]) == (20, 1)
+    landed, prepared = ingest(config, lake)
+    assert landed["new"] + landed["rejected"] == 21
+    assert prepared["new"] == 20
     [(row, why, state)] = rows(lake, "select row, reason, state from quarantine")
     assert (row, state) == (bad, "held")
     assert why.startswith("source.jsonl, line 11: ")
@@ -152,13 +151,13 @@ def test_too_many_bad_lines_stop_the_source(tmp_path: Path) -> None:
     assert rows(lake, "select count(*) from quarantine") == [(2,)]
 
 
-def test_a_row_without_a_licence_does_not_enter(tmp_path: Path) -> None:
+def test_a_source_without_a_licence_is_refused(tmp_path: Path) -> None:
     lines = [json.dumps(line(f"What is {n} + 1?", license="" if n == 3 else "CC0-1.0")) for n in range(20)]
     config, lake = setup(tmp_path, lines)
     config = config.model_copy(update={"sources": (config.sources[0].model_copy(update={"license": ""}),)})
-    ingest(config, lake)
-    assert rows(lake, "select count(*) from instructions") == [(19,)]
-    assert rows(lake, "select expectation from quarantine")[0][0].startswith("expect_column")
+    with pytest.raises(InputError, match=r"source mine: source\.jsonl, line 4 has no licence.*`license` of the source"):
+        ingest(config, lake)
+    assert rows(lake, "select count(*) from raw_instructions") == [(0,)]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def instructions() -> list[Row]:
         {"instruction_id": identity(i), "source": "s", "source_id": str(i), "license": "CC0-1.0",
          "conversation": [{"role": "user", "content": f"What is {i} + {i}?"}], "turns": 1, "language": "en",
          "category": "math", "difficulty": difficulty, "cluster": None, "split": "train", "reference": [str(2 * i)],
-         "checker": '[{"type": "number", "value": 2}]', "loaded_at": NOW}
+         "checker": '[{"type": "number", "value": 2}]', "loaded_at": NOW, "prefix": None}
         for i, difficulty in ((1, 3.0), (2, None), (3, 10.0))
     ]  # fmt: skip
 

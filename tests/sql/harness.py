@@ -81,6 +81,10 @@ INTERMEDIATES = {
     "reason VARCHAR, subscope VARCHAR, length_a DOUBLE, length_b DOUBLE, headers_a DOUBLE, headers_b DOUBLE, bold_a DOUBLE, "
     "bold_b DOUBLE, lists_a DOUBLE, lists_b DOUBLE",
     "pairs": "model_a VARCHAR, model_b VARCHAR",
+    "given": "line BIGINT, raw VARCHAR",
+    "landing": "part INTEGER, line BIGINT, source_id VARCHAR, content UBIGINT",
+    "settled": "line_sha256 VARCHAR, source_id VARCHAR, rules VARCHAR",
+    "prepared": _columns("instructions"),
     "staged": _columns("verdicts"),
     "staged_responses": _columns("responses"),
     "staged_verdicts": _columns("verdicts"),

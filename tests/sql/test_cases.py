@@ -50,7 +50,9 @@ SOURCES = {
     "prompted_answers": "selection/prompted_answers",
 }
 # The files that are made views: an order would be sorted again for every use.
-UNORDERED = ("battles/recorded", "battles/recorded_scopes")
+UNORDERED = (
+    *("battles/recorded", "battles/recorded_scopes", "instructions/identified_rows", "instructions/unprepared_rows"),
+)
 # The files that have one row whatever the input: what they say without any.
 WITHOUT_INPUT: dict[str, list[tuple[Any, ...]]] = {
     "ratings/rating_difference": [(None, None, None, 0)],
@@ -82,6 +84,11 @@ PARAMETERS = RATING_PARAMETERS | {
     "quorum": 1,
     "touching_separated": True,
     "min_judge_agreement": 0.5,
+    "source": "s",
+    "paths": ["$.id", "$.license"],
+    "license": None,
+    "rules": "r",
+    "meant_for": "instructions",
 }
 
 

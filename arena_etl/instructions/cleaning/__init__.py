@@ -1,0 +1,1 @@
+"""Filters of training instructions: a module per concern, pure functions; ``chain`` puts them in order."""

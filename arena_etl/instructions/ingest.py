@@ -71,7 +71,7 @@ class Line(BaseModel):
 
 
 def land_inputs(config: Config, lake: Lake, source_name: str) -> Any:
-    source = _source(config, source_name)
+    source = source_of(config, source_name)
     return {"file": _sha256(lake, source), "license": source.license}
 
 
@@ -80,7 +80,7 @@ def land(config: Config, lake: Lake, staging: Staging, source_name: str, unit: s
 
     Lines that cannot be read are rejected with the reason, once; so is a line whose id was landed with other contents.
     """
-    source = _source(config, source_name)
+    source = source_of(config, source_name)
     known, refused = _landed(lake, source_name)
     sha256, now = _sha256(lake, source), datetime.now(UTC)
     counts = {"lines": 0, "new": 0, "known": 0, "rejected": 0}
@@ -128,7 +128,7 @@ def land(config: Config, lake: Lake, staging: Staging, source_name: str, unit: s
 
 def prepare_inputs(config: Config, lake: Lake, source_name: str) -> Any:
     landed = lake.require(Partition("raw_instructions", (source_name,)), "`arena-etl ingest` lands it.")
-    return {"raw_instructions": landed, "split": _source(config, source_name).split}
+    return {"raw_instructions": landed, "split": source_of(config, source_name).split}
 
 
 def prepare(config: Config, lake: Lake, staging: Staging, source_name: str, unit: str) -> dict[str, int]:
@@ -136,7 +136,7 @@ def prepare(config: Config, lake: Lake, staging: Staging, source_name: str, unit
 
     Raises InputError when rows of this source are in the lake with another split: a test set never becomes training data.
     """
-    source = _source(config, source_name)
+    source = source_of(config, source_name)
     now = datetime.now(UTC)
     counts = {"landed": 0, "new": 0, "duplicates": 0}
     rows: list[dict[str, Any]] = []
@@ -186,7 +186,7 @@ def prepare(config: Config, lake: Lake, staging: Staging, source_name: str, unit
     return counts
 
 
-def _source(config: Config, name: str) -> Source:
+def source_of(config: Config, name: str) -> Source:
     for source in config.sources:
         if source.name == name:
             return source

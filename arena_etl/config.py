@@ -44,6 +44,7 @@ Filter = Literal[
 Handling = Literal["redact", "reject", "keep"]
 ResultFormat = Literal["table", "csv", "json", "parquet", "markdown"]
 Threshold = Annotated[float, Field(ge=0, le=9)]
+MEMORY = r"^[0-9]+ ?(MB|GB|TB|MiB|GiB|TiB)$"
 
 
 def _without_secrets(text: str) -> str:
@@ -310,6 +311,49 @@ class Engine(Section):
     models_dir: str = Field("~/.cache/arena_etl/models", description="local folder for converted and fetched models")
 
 
+class Deduplication(Section):
+    """Near-duplicates: MinHash signatures of word shingles, compared where a band of minima is equal (docs/deduplication.md)."""
+
+    shingle: int = Field(3, ge=1, le=20, description="words per shingle")
+    bands: int = Field(25, ge=1, le=256, description="groups of minima; two texts are compared if one group is equal")
+    band_rows: int = Field(5, ge=1, le=32, description="minima per band; permutations = bands x band_rows")
+    seed: int = Field(0, ge=0, description="seed of the permutations")
+    threshold: float = Field(
+        0.7, gt=0, le=1, description="exact Jaccard similarity of the shingles from which one of two texts is removed"
+    )
+    window: int = Field(
+        50,
+        ge=1,
+        description="in a band that many texts share, each is compared with so many neighbours of like signature",
+    )
+    memory_limit: str = Field("2GB", pattern=MEMORY, description="of the joins; what is more goes to temporary files")
+
+
+class Decontamination(Section):
+    """What counts as a leak of a test item into the training data (docs/deduplication.md)."""
+
+    ngram: int = Field(
+        13, ge=4, le=100, description="consecutive words that a training text must not share with a test item"
+    )
+    shortest: int = Field(
+        8, ge=4, description="words of a test item that is shorter than ngram and still must not occur as a whole"
+    )
+    neighbours: int = Field(
+        0, ge=0, description="nearest training texts of every test item, by embedding, that may be removed (paper: 5)"
+    )
+    similarity: float = Field(
+        0.8, ge=-1, le=1, description="cosine similarity from which a nearest text is removed (paper: -1, all of them)"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.shortest > self.ngram:
+            raise ValueError(
+                f"shortest {self.shortest} is above ngram {self.ngram}: it is the rule for shorter test items"
+            )
+        return self
+
+
 class Battles(Section):
     slice_size: int = Field(48, ge=1, description="fresh training instructions per round and stage")
     seed: int = Field(0, description="seed of the draw")
@@ -446,7 +490,7 @@ class Quality(Section):
 class Query(Section):
     """Limits of ad hoc SQL: the verbs `sql` and `shell`."""
 
-    memory_limit: str = Field("4GB", pattern=r"^[0-9]+ ?(MB|GB|TB|MiB|GiB|TiB)$", description="of one query")
+    memory_limit: str = Field("4GB", pattern=MEMORY, description="of one query")
     timeout_s: float = Field(300, gt=0, description="seconds of one query, its output included")
 
 
@@ -483,6 +527,8 @@ class Config(BaseSettings):
     judge: Judge = Judge()
     panel: Panel = Panel()
     engine: Engine = Engine()
+    deduplication: Deduplication = Deduplication()
+    decontamination: Decontamination = Decontamination()
     battles: Battles = Battles()
     budget: Budget = Budget()
     ratings: Ratings = Ratings()

@@ -7,7 +7,14 @@ from arena_etl.analytics import battles, ratings, selection
 from arena_etl.battles import generate, registry
 from arena_etl.config import Config
 from arena_etl.errors import ArenaError
-from arena_etl.instructions import landing, preparation, slices
+from arena_etl.instructions import (
+    contamination,
+    landing,
+    near_duplicates,
+    preparation,
+    signatures,
+    slices,
+)
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import Release, release
 from arena_etl.operations import plan
@@ -22,6 +29,9 @@ STEPS: dict[str, Step] = {
     for step in (
         Step("land", "raw_instructions", landing.inputs, landing.land),
         Step("prepare", "instructions", preparation.inputs, preparation.prepare),
+        Step("sign", "signatures", signatures.inputs, signatures.sign),
+        Step("decontaminate", "contamination", contamination.inputs, contamination.decontaminate),
+        Step("deduplicate", "near_duplicates", near_duplicates.inputs, near_duplicates.deduplicate),
         Step("plan", "plans", plan.inputs, plan.store),
         Step("draw", "slices", slices.inputs, slices.draw),
         Step("generate", "responses", generate.inputs, generate.generate, generate.units),
@@ -36,7 +46,7 @@ STEPS: dict[str, Step] = {
     )
 }
 
-INGEST = ("land", "prepare")
+INGEST = ("land", "prepare", "sign", "decontaminate", "deduplicate")
 ARENA = ("generate", "judge", "merge")
 
 

@@ -66,7 +66,13 @@ def battles(*keys: str) -> None:
 
 @task_group
 def ingest(source: str) -> None:
-    chain(*step("land", "raw_instructions", source), *step("prepare", "instructions", source))
+    chain(
+        *step("land", "raw_instructions", source),
+        *step("prepare", "instructions", source),
+        *step("sign", "signatures", source),
+        *step("decontaminate", "contamination", source),
+        *step("deduplicate", "near_duplicates", source),
+    )
 
 
 @task_group

@@ -19,7 +19,7 @@ def draw(config: Config, lake: Lake, staging: Staging, round_: str, stage: str, 
 
     Raises InputError when no fresh training instruction is left.
     """
-    with lake.connect(["instructions", "slices"]) as connection:
+    with lake.connect(["instructions", "slices", "near_duplicates", "contamination"]) as connection:
         rows = sql.run(
             connection,
             "instructions/draw_slice",

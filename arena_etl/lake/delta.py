@@ -10,8 +10,10 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
 
@@ -152,6 +154,16 @@ class Lake:
         for name in tables:
             connection.execute(";\n".join(view(TABLES[name], self.files(name, versions))))
         return connection
+
+    @contextmanager
+    def spilling(self, tables: Iterable[str], memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """``connect`` for work larger than memory: what is above the limit goes to files that are gone afterwards."""
+        with TemporaryDirectory(prefix="arena-etl-") as folder, self.connect(tables) as connection:
+            connection.execute(
+                f"set memory_limit = {_quote(memory_limit)}; set temp_directory = {_quote(folder)};"
+                "set preserve_insertion_order = false"
+            )
+            yield connection
 
     def files(self, name: str, versions: Mapping[str, int] | None = None) -> list[str]:
         """The committed files of a table as DuckDB names them, sorted. ``versions`` as in ``connect``."""

@@ -38,6 +38,29 @@ def instructions() -> list[Row]:
     ]  # fmt: skip
 
 
+def signatures() -> list[Row]:
+    return [
+        {"instruction_id": identity(i), "source": "s", "scheme": "3-word shingles", "bands": [i, -i], "created_at": NOW}
+        for i in (1, 2, 3)
+    ]
+
+
+def near_duplicates() -> list[Row]:
+    return [
+        {"instruction_id": identity(i), "source": "s", "kept_id": identity(9), "jaccard": jaccard, "created_at": NOW}
+        for i, jaccard in ((1, 0.7), (2, 1.0))
+    ]
+
+
+def contamination() -> list[Row]:
+    common = {"instruction_id": identity(1), "source": "s", "benchmark": "b", "created_at": NOW}
+    return [
+        {**common, "test_id": identity(1), "method": "identical", "overlap": None, "similarity": None},
+        {**common, "test_id": identity(2), "method": "ngram", "overlap": 13, "similarity": None},
+        {**common, "test_id": identity(2), "method": "embedding", "overlap": None, "similarity": 0.9},
+    ]
+
+
 def slices() -> list[Row]:
     return [{**STAGED, "instruction_id": identity(i), "position": i} for i in (0, 1, 2)]
 
@@ -159,6 +182,9 @@ BUILDERS = {
     for builder in (
         raw_instructions,
         instructions,
+        signatures,
+        near_duplicates,
+        contamination,
         slices,
         plans,
         models,

@@ -101,6 +101,31 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
         "be_in_set(split) match_regex(instruction_id) be_unique(instruction_id)",
         "",
     ),
+    "signatures": (
+        [{"instruction_id": "x"}, {"scheme": None, "bands": None}, {}],
+        "match_regex(instruction_id) not_be_null(scheme) not_be_null(bands) "
+        "compound_columns_to_be_unique(instruction_id, scheme)",
+        "",
+    ),
+    "near_duplicates": (
+        [
+            {"instruction_id": "x", "kept_id": "y"},
+            {"instruction_id": make.identity(5), "jaccard": 0.0},
+            {"jaccard": 1.1},
+        ],
+        "match_regex(instruction_id) match_regex(kept_id) be_between(jaccard) be_unique(instruction_id)",
+        "",
+    ),
+    "contamination": (
+        [
+            {"instruction_id": "x", "test_id": "y", "method": "smell"},
+            {"overlap": 0, "similarity": 1.5, "benchmark": None},
+            {},
+        ],
+        "match_regex(instruction_id) match_regex(test_id) be_in_set(method) be_between(overlap) be_between(similarity) "
+        "not_be_null(benchmark) compound_columns_to_be_unique(instruction_id, test_id, method)",
+        "",
+    ),
     "slices": (
         [
             {"instruction_id": "b", "position": -1},

@@ -93,6 +93,20 @@ INTERMEDIATES = {
     "seats": "name VARCHAR, judge_id VARCHAR, checked BOOLEAN, model_a VARCHAR, model_b VARCHAR",
     "actual": "stage VARCHAR, arena VARCHAR, kind VARCHAR, name VARCHAR, calls BIGINT, tokens_in BIGINT, tokens_out BIGINT, "
     "cost_usd DOUBLE, seconds DOUBLE",
+    "wanted": "instruction_id VARCHAR",
+    "test_items": "instruction_id VARCHAR, benchmark VARCHAR, listed_at TIMESTAMP WITH TIME ZONE",
+    "colliding": "place INTEGER, neighbour INTEGER, instruction_id VARCHAR, source VARCHAR, is_test BOOLEAN, fresh BOOLEAN, "
+    "bands INTEGER[]",
+    "candidate_pairs": "first INTEGER, second INTEGER",
+    "shingles": "place INTEGER, hashes UBIGINT[]",
+    "landed": "instruction_id VARCHAR",
+    "identical": "instruction_id VARCHAR, source VARCHAR, benchmark VARCHAR",
+    "subjects": "instruction_id VARCHAR, source VARCHAR, fresh BOOLEAN",
+    "items": "instruction_id VARCHAR, benchmark VARCHAR",
+    **dict.fromkeys(("words", "test_words"), "instruction_id VARCHAR, words VARCHAR[]"),
+    "alignments": "instruction_id VARCHAR, test_id VARCHAR, shift BIGINT",
+    "similarities": "instruction_id VARCHAR, test_id VARCHAR, similarity DOUBLE",
+    "shared_runs": "instruction_id VARCHAR, test_id VARCHAR, overlap INTEGER",
     # Both have the shape of the training sets that they become.
     **dict.fromkeys(("candidates", "preference_pairs"), TRAINING_SET),
 }

@@ -27,6 +27,7 @@ PUBLISHED = {
     "selection/pairs": "training_sets",
     "selection/ppo": "training_sets",
     "selection/draw": "training_sets",
+    "decontamination/evidence": "contamination",
 }
 # The files whose rows other files read.
 SOURCES = {
@@ -46,12 +47,22 @@ SOURCES = {
     "labelled_pairs": "agreement/labelled_pairs",
     "calibration_games": "agreement/calibration_games",
     "actual": "plan/actual",
+    "test_items": "instructions/test_items",
+    "words": "instructions/words",
+    "colliding": "deduplication/colliding",
+    "candidate_pairs": "deduplication/candidate_pairs",
+    "identical": "decontamination/identical",
+    "subjects": "decontamination/subjects",
+    "items": "decontamination/items",
+    "alignments": "decontamination/alignments",
+    "shared_runs": "decontamination/shared_runs",
     "scored_answers": "selection/scored_answers",
     "prompted_answers": "selection/prompted_answers",
 }
 # The files that are made views: an order would be sorted again for every use.
 UNORDERED = (
     *("battles/recorded", "battles/recorded_scopes", "instructions/identified_rows", "instructions/unprepared_rows"),
+    *("instructions/words", "instructions/test_items"),
 )
 # The files that have one row whatever the input: what they say without any.
 WITHOUT_INPUT: dict[str, list[tuple[Any, ...]]] = {
@@ -89,6 +100,15 @@ PARAMETERS = RATING_PARAMETERS | {
     "license": None,
     "rules": "r",
     "meant_for": "instructions",
+    "scheme": "k",
+    "since": None,
+    "window": 50,
+    "threshold": 0.7,
+    "ngram": 13,
+    "shortest": 8,
+    "neighbours": 5,
+    "similarity": 0.8,
+    "now": "2026-01-01",
 }
 
 

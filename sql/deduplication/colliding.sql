@@ -1,0 +1,74 @@
+-- Purpose: the instructions that may be near-duplicates of another one, in the order in which they are kept.
+-- Grain:   one row per instruction.
+-- Inputs:  signatures, near_duplicates, test_items.
+-- Params:  $source, $scheme, $since (microseconds since 1970: signatures made after it are fresh; null: all of the source).
+-- Method:  fresh are the new signatures of the source and, where it is a test set, all of its items; they are held against
+--          all others of the scheme. A row collides when another one has an equal band at the same place and one of the two
+--          is fresh. What was removed before is neither removed again nor a reason to remove another, unless it became a
+--          test item since. `place` is the order of precedence: test items, then what the lake has, then the fresh rows by
+--          instruction_id, a hash, so that the order of arrival does not matter. `neighbour` is the order of the signatures:
+--          the more alike, the closer.
+with kept as not materialized (
+    select
+        instruction_id,
+        source,
+        bands,
+        (source = $source and ($since is null or created_at > make_timestamptz($since)))
+        or instruction_id in (select instruction_id from test_items where benchmark = $source) as fresh
+    from signatures
+    where
+        scheme = $scheme
+        and (
+            instruction_id not in (select instruction_id from near_duplicates)
+            or instruction_id in (select instruction_id from test_items)
+        )
+),
+fresh_bands as not materialized (
+    select instruction_id, generate_subscripts(bands, 1) as band, unnest(bands) as hash
+    from kept
+    where fresh
+),
+fresh_buckets as (
+    select band, hash, count(*) as n
+    from fresh_bands
+    group by band, hash
+),
+other_bands as not materialized (
+    select instruction_id, generate_subscripts(bands, 1) as band, unnest(bands) as hash
+    from kept
+    where not fresh
+),
+met as (
+    select instruction_id, band, hash
+    from other_bands
+    semi join fresh_buckets using (band, hash)
+),
+shared as (
+    select band, hash
+    from fresh_buckets
+    where n > 1
+    union
+    select band, hash
+    from met
+),
+chosen as (
+    select instruction_id
+    from met
+    union
+    select instruction_id
+    from fresh_bands
+    semi join shared using (band, hash)
+)
+select
+    row_number() over (
+        order by instruction_id not in (select instruction_id from test_items), fresh, instruction_id
+    )::integer as place,
+    row_number() over (order by bands, instruction_id)::integer as neighbour,
+    instruction_id,
+    source,
+    instruction_id in (select instruction_id from test_items) as is_test,
+    fresh,
+    bands
+from kept
+where instruction_id in (select instruction_id from chosen)
+order by place

@@ -81,14 +81,13 @@ def _batches(lake: Lake, source: str) -> list[int]:
 
 def _landed(config: Config, lake: Lake, name: str) -> pa.Table:
     """instruction_id of every row that a test set has landed, cleaned like all others; none of a training source."""
-    source, empty = source_of(config, name), TABLES["instructions"].arrow_schema().empty_table()
-    found = [empty]
+    source, found = source_of(config, name), [TABLES["instructions"].arrow_schema().empty_table()]
     if source.split != "train":
+        now = datetime.now(UTC)
         with lake.connect(["raw_instructions"]) as connection:
-            landed = connection.execute(
+            landed = connection.sql(
                 "select source_id, file, line, raw, license from raw_instructions where source = $source",
-                {"source": name},
+                params={"source": name},
             )
-            for batch in landed.to_arrow_reader(BATCH):
-                found.append(clean_batch(batch, config, source, datetime.now(UTC))[0])
+            found += (clean_batch(batch, config, source, now)[0] for batch in landed.to_arrow_reader(BATCH))
     return pa.concat_tables(found).select(["instruction_id"])

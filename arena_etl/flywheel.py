@@ -7,7 +7,7 @@ from arena_etl.analytics import battles, ratings, selection
 from arena_etl.battles import generate, registry
 from arena_etl.config import Config
 from arena_etl.errors import ArenaError
-from arena_etl.instructions import ingest, slices
+from arena_etl.instructions import embed, ingest, slices
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import Release, release
 from arena_etl.operations import plan
@@ -22,6 +22,7 @@ STEPS: dict[str, Step] = {
     for step in (
         Step("land", "raw_instructions", ingest.land_inputs, ingest.land),
         Step("prepare", "instructions", ingest.prepare_inputs, ingest.prepare),
+        Step("embed", "embeddings", embed.inputs, embed.embed),
         Step("plan", "plans", plan.inputs, plan.store),
         Step("draw", "slices", slices.inputs, slices.draw),
         Step("generate", "responses", generate.inputs, generate.generate, generate.units),
@@ -36,7 +37,7 @@ STEPS: dict[str, Step] = {
     )
 }
 
-INGEST = ("land", "prepare")
+INGEST = ("land", "prepare", "embed")
 ARENA = ("generate", "judge", "merge")
 
 

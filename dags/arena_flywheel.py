@@ -66,7 +66,11 @@ def battles(*keys: str) -> None:
 
 @task_group
 def ingest(source: str) -> None:
-    chain(*step("land", "raw_instructions", source), *step("prepare", "instructions", source))
+    chain(
+        *step("land", "raw_instructions", source),
+        *step("prepare", "instructions", source),
+        *step("embed", "embeddings", source),
+    )
 
 
 @task_group

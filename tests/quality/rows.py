@@ -38,6 +38,13 @@ def instructions() -> list[Row]:
     ]  # fmt: skip
 
 
+def embeddings() -> list[Row]:
+    return [
+        {"source": "s", "instruction_id": identity(i), "model": "encoder-00000001", "vector": [0.6, 0.8], "created_at": NOW}
+        for i in (1, 2, 3)
+    ]  # fmt: skip
+
+
 def slices() -> list[Row]:
     return [{**STAGED, "instruction_id": identity(i), "position": i} for i in (0, 1, 2)]
 
@@ -159,6 +166,7 @@ BUILDERS = {
     for builder in (
         raw_instructions,
         instructions,
+        embeddings,
         slices,
         plans,
         models,

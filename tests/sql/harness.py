@@ -82,6 +82,7 @@ INTERMEDIATES = {
     "bold_b DOUBLE, lists_a DOUBLE, lists_b DOUBLE",
     "pairs": "model_a VARCHAR, model_b VARCHAR",
     "staged": _columns("verdicts"),
+    "staged_embeddings": _columns("embeddings"),
     "staged_responses": _columns("responses"),
     "staged_verdicts": _columns("verdicts"),
     "judge_battles": _columns("battles"),

@@ -82,6 +82,8 @@ PARAMETERS = RATING_PARAMETERS | {
     "quorum": 1,
     "touching_separated": True,
     "min_judge_agreement": 0.5,
+    "source": "s",
+    "model": "encoder",
 }
 
 

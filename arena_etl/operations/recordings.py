@@ -29,7 +29,7 @@ from arena_etl.analytics.battle_files import (
 )
 from arena_etl.config import Config, Source, digest
 from arena_etl.errors import InputError
-from arena_etl.flywheel import INGEST, do
+from arena_etl.flywheel import do
 from arena_etl.instructions.shapes import Category
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake, Partition
@@ -374,7 +374,7 @@ def _ingest(config: Config, lake: Lake, connection: duckdb.DuckDBPyConnection, r
         file.flush()
         source = Source(name=recording.source, path=file.name, split=split, license=recording.license)
         with_source = config.model_copy(update={"sources": (*config.sources, source)})
-        for step in INGEST:
+        for step in ("land", "prepare"):  # recorded battles need no vectors
             do(with_source, lake, step, source.name)
     return len(texts)
 

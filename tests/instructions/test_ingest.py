@@ -9,7 +9,7 @@ import pytest
 from arena_etl import config as configuration
 from arena_etl.config import Config
 from arena_etl.errors import GateStopped, InputError
-from arena_etl.flywheel import INGEST, do
+from arena_etl.flywheel import do
 from arena_etl.lake.delta import Lake
 
 
@@ -36,7 +36,7 @@ def setup(tmp_path: Path, lines: list[str], **quality: float) -> tuple[Config, L
 
 
 def ingest(config: Config, lake: Lake) -> list[dict[str, Any]]:
-    return [do(config, lake, name, "mine") for name in INGEST]
+    return [do(config, lake, name, "mine") for name in ("land", "prepare")]
 
 
 def rows(lake: Lake, text: str) -> list[Any]:

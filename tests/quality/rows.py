@@ -38,6 +38,13 @@ def instructions() -> list[Row]:
     ]  # fmt: skip
 
 
+def embeddings() -> list[Row]:
+    return [
+        {"source": "s", "instruction_id": identity(i), "model": "encoder-00000001", "vector": [0.6, 0.8], "created_at": NOW}
+        for i in (1, 2, 3)
+    ]  # fmt: skip
+
+
 def signatures() -> list[Row]:
     return [
         {"instruction_id": identity(i), "source": "s", "scheme": "3-word shingles", "bands": [i, -i], "created_at": NOW}
@@ -182,6 +189,7 @@ BUILDERS = {
     for builder in (
         raw_instructions,
         instructions,
+        embeddings,
         signatures,
         near_duplicates,
         contamination,

@@ -101,6 +101,12 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
         "be_in_set(split) match_regex(instruction_id) be_unique(instruction_id)",
         "",
     ),
+    "embeddings": (
+        [{"instruction_id": "x"}, {"model": "encoder"}, {"vector": None, "instruction_id": make.identity(9)}, {}],
+        "not_be_null(vector) match_regex(instruction_id) match_regex(model) "
+        "compound_columns_to_be_unique(instruction_id, model)",
+        "",
+    ),
     "signatures": (
         [{"instruction_id": "x"}, {"scheme": None, "bands": None}, {}],
         "match_regex(instruction_id) not_be_null(scheme) not_be_null(bands) "

@@ -86,6 +86,7 @@ INTERMEDIATES = {
     "settled": "line_sha256 VARCHAR, source_id VARCHAR, rules VARCHAR",
     "prepared": _columns("instructions"),
     "staged": _columns("verdicts"),
+    "staged_embeddings": _columns("embeddings"),
     "staged_responses": _columns("responses"),
     "staged_verdicts": _columns("verdicts"),
     "judge_battles": _columns("battles"),

@@ -109,6 +109,7 @@ PARAMETERS = RATING_PARAMETERS | {
     "neighbours": 5,
     "similarity": 0.8,
     "now": "2026-01-01",
+    "model": "encoder",
 }
 
 

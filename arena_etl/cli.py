@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import time
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +22,7 @@ from rich.text import Text
 
 from arena_etl import config as configuration
 from arena_etl.config import Config
-from arena_etl.errors import ArenaError, InputError
+from arena_etl.errors import ArenaError, GateStopped, InputError
 from arena_etl.rounds import TRAINING, WIZARD_ARENA, parse_round
 
 app = typer.Typer(
@@ -35,6 +35,14 @@ app = typer.Typer(
     One night by hand: `arena-etl run --round today`, then `arena-etl leaderboard`. Every step of it is a verb of its own.
     """,
 )
+quarantine_app = typer.Typer(
+    no_args_is_help=True, help="Rows that a gate held back: look at them, and let them in after all."
+)
+app.add_typer(quarantine_app, name="quarantine")
+quality_app = typer.Typer(
+    no_args_is_help=True, help="What the gates found, who was told, and whether the lake is alive."
+)
+app.add_typer(quality_app, name="quality")
 releases_app = typer.Typer(no_args_is_help=True, help="Consistent published states of all tables.")
 app.add_typer(releases_app, name="releases")
 
@@ -57,7 +65,16 @@ Since = Annotated[
     typer.Option("--since", help="Release id or date of the schema `before`. Default: the parent of the release."),
 ]
 
+Accept = Annotated[
+    str | None,
+    typer.Option(
+        "--accept", help="Publish the next batch of this table that a gate stops all the same, once. Needs --reason."
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
+
 WATCH_SECONDS = 5
+SHOWN_ROWS = 50
 _state: dict[str, Any] = {}
 
 
@@ -123,12 +140,16 @@ def init(
 
 
 @app.command()
-def ingest(as_json: Json = False) -> None:
+def ingest(accept: Accept = None, reason: Reason = "", as_json: Json = False) -> None:
     """Land the configured sources and prepare clean instructions."""
     from arena_etl.flywheel import INGEST
 
     config, _ = _open()
-    _steps([(name, (source.name,)) for source in config.sources for name in INGEST], as_json)
+    _steps(
+        [(name, (source.name,)) for source in config.sources for name in INGEST],
+        as_json,
+        acceptance=_acceptance(accept, reason),
+    )
 
 
 @app.command("import")
@@ -177,14 +198,18 @@ def import_(
 
 
 @app.command()
-def run(round_: Round, as_json: Json = False) -> None:
-    """Do a whole round without Airflow: every step that is not done yet, then a release and the report."""
+def run(round_: Round, accept: Accept = None, reason: Reason = "", as_json: Json = False) -> None:
+    """Do a whole round without Airflow: every step that is not done yet, then a release and the report.
+
+    A gate that stops it ends with exit code 3: docs/runbook.md. Readers keep the last release until the round is done.
+    """
     from arena_etl.flywheel import release_round, round_plan
     from arena_etl.reports.report import write
 
     config, lake = _open()
     round_ = parse_round(round_)
-    summaries = _steps(round_plan(config, round_), as_json=False, quiet=as_json)
+    acceptance = _acceptance(accept, reason)
+    summaries = _steps(round_plan(config, round_), as_json=False, quiet=as_json, acceptance=acceptance)
     published = release_round(config, lake, round_, _author(), f"round {round_}")
     page = write(config, lake, round_)
     if as_json:
@@ -229,18 +254,34 @@ def plan(round_: Round, as_json: Json = False) -> None:
 
 
 @app.command()
-def battle(round_: Round, stage: Stage = "sft", arena: Arena = "training", as_json: Json = False) -> None:
+def battle(
+    round_: Round,
+    stage: Stage = "sft",
+    arena: Arena = "training",
+    accept: Accept = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
     """Draw the stage's slice and let the contestants answer."""
     round_ = parse_round(round_)
     draw = [("draw", (round_, stage))] if arena == TRAINING else []
-    _steps([*draw, ("generate", (round_, stage, arena))], as_json)
+    _steps([*draw, ("generate", (round_, stage, arena))], as_json, acceptance=_acceptance(accept, reason))
 
 
 @app.command()
-def judge(round_: Round, stage: Stage = "sft", arena: Arena = "training", as_json: Json = False) -> None:
+def judge(
+    round_: Round,
+    stage: Stage = "sft",
+    arena: Arena = "training",
+    accept: Accept = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
     """Judge the answers in pairs, in both orders, and merge the games to battles."""
     round_ = parse_round(round_)
-    _steps([(name, (round_, stage, arena)) for name in ("judge", "merge")], as_json)
+    _steps(
+        [(name, (round_, stage, arena)) for name in ("judge", "merge")], as_json, acceptance=_acceptance(accept, reason)
+    )
 
 
 @app.command()
@@ -350,29 +391,41 @@ def rate(
 
 
 @app.command()
-def select(round_: Round, stage: Stage = "sft", as_json: Json = False) -> None:
+def select(
+    round_: Round, stage: Stage = "sft", accept: Accept = None, reason: Reason = "", as_json: Json = False
+) -> None:
     """Select the stage's training examples from its battles."""
-    _steps([("select", (parse_round(round_), stage))], as_json)
+    _steps([("select", (parse_round(round_), stage))], as_json, acceptance=_acceptance(accept, reason))
 
 
 @app.command()
-def train(round_: Round, stage: Stage = "sft", as_json: Json = False) -> None:
+def train(
+    round_: Round, stage: Stage = "sft", accept: Accept = None, reason: Reason = "", as_json: Json = False
+) -> None:
     """Train the champion on the stage's examples."""
     round_ = parse_round(round_)
-    _steps([("train", (round_, stage)), ("register", (round_, stage))], as_json)
+    _steps([("train", (round_, stage)), ("register", (round_, stage))], as_json, acceptance=_acceptance(accept, reason))
 
 
 @app.command()
-def evaluate(round_: Round, stage: Stage = "sft", as_json: Json = False) -> None:
+def evaluate(
+    round_: Round, stage: Stage = "sft", accept: Accept = None, reason: Reason = "", as_json: Json = False
+) -> None:
     """Let the stage's candidate fight the champion and the rivals on the WizardArena set."""
     round_ = parse_round(round_)
-    _steps([(name, (round_, stage, WIZARD_ARENA)) for name in ("generate", "judge", "merge")], as_json)
+    _steps(
+        [(name, (round_, stage, WIZARD_ARENA)) for name in ("generate", "judge", "merge")],
+        as_json,
+        acceptance=_acceptance(accept, reason),
+    )
 
 
 @app.command()
-def promote(round_: Round, stage: Stage = "sft", as_json: Json = False) -> None:
+def promote(
+    round_: Round, stage: Stage = "sft", accept: Accept = None, reason: Reason = "", as_json: Json = False
+) -> None:
     """Decide whether the candidate replaces the champion."""
-    _steps([("promote", (parse_round(round_), stage))], as_json)
+    _steps([("promote", (parse_round(round_), stage))], as_json, acceptance=_acceptance(accept, reason))
 
 
 @app.command()
@@ -683,6 +736,169 @@ def releases_publish(round_: Round, reason: Annotated[str, typer.Option(help="Wh
     stdout.print(f"release {published.release_id}", markup=False)
 
 
+@quarantine_app.command("list")
+def quarantine_list(
+    table: Annotated[str | None, typer.Option(help="Rows that were meant for this table.")] = None,
+    round_: Annotated[str | None, typer.Option("--round", "-r", help="YYYY-MM-DD; default: of all rounds.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Rows that broke this rule.")] = None,
+    state: Annotated[Literal["held", "released", "all"], typer.Option(help="Which rows.")] = "held",
+    as_json: Json = False,
+) -> None:
+    """Rows that gates held back, newest first, with the rule and the reason. --json lists all of them."""
+    from arena_etl.lake import quarantine
+
+    _, lake = _open(create=False)
+    chosen = parse_round(round_) if round_ else None
+    rows = quarantine.rows(lake, table, chosen, rule, None if state == "all" else state)
+    if as_json:
+        _print_json(rows)
+        return
+    header = ["row_id", "table", "round", "expectation", "reason", "state", "key"]
+    _print_rows(header, rows[:SHOWN_ROWS])
+    stdout.print(f"{len(rows):,} rows{f', the newest {SHOWN_ROWS} are shown' if len(rows) > SHOWN_ROWS else ''}")
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    row_id: Annotated[str, typer.Argument(help="Id from `arena-etl quarantine list`.")], as_json: Json = False
+) -> None:
+    """One row, whole: what it holds, which rule it broke, and who released it if somebody did."""
+    from arena_etl.lake import quarantine
+
+    _, lake = _open(create=False)
+    row = quarantine.find(lake, row_id)
+    if as_json:
+        _print_json(row)
+        return
+    for name, value in row.items():
+        stdout.print(f"{name}: {'-' if value is None else value}", markup=False)
+
+
+@quarantine_app.command("release")
+def quarantine_release(
+    reason: Annotated[str, typer.Option(help="Why they are good after all, for the record.")],
+    row_ids: Annotated[list[str] | None, typer.Argument(help="Ids from `arena-etl quarantine list`.")] = None,
+    table: Annotated[str | None, typer.Option(help="Instead of ids: all held rows of this table.")] = None,
+    round_: Annotated[str | None, typer.Option("--round", "-r", help="With --table: of this round.")] = None,
+    rule: Annotated[str | None, typer.Option(help="With --table: that broke this rule.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let rows into their tables on the next run, exempt from the rule that held them; every other check still applies.
+
+    \b
+    arena-etl quarantine release 1f2e3d4c5b6a --reason "the licence is known: CC0"
+    arena-etl quarantine release --table verdicts --round 2026-01-31 --reason "scores were on a scale of 100"
+    """
+    from arena_etl.lake import quarantine
+
+    if bool(row_ids) == bool(table):
+        raise InputError("name the rows: ids from `arena-etl quarantine list`, or --table; not both.")
+    if not reason.strip():
+        raise InputError("a release needs a reason, for whoever asks later: --reason '...'")
+    _, lake = _open()
+    chosen = parse_round(round_) if round_ else None
+    rows = [quarantine.find(lake, row_id) for row_id in row_ids or []] or quarantine.rows(lake, table, chosen, rule)
+    count = quarantine.release(lake, rows, _author(), reason)
+    if as_json:
+        _print_json({"released": count})
+        return
+    rounds = sorted({row["round"] for row in rows if row["round"]})
+    commands = [f"arena-etl run --round {each}" for each in rounds] or ["arena-etl ingest"]
+    stdout.print(f"{count} rows released; they enter with `{'`, `'.join(commands)}`", markup=False)
+
+
+@quality_app.command("report")
+def quality_report(round_: NewestRound = None, as_json: Json = False) -> None:
+    """What the gates found in a round: what stands now, unusual figures, rows held back, decisions and messages.
+
+    As it is now, released or not. GX's own pages of the audits lie beside the round's report.
+    """
+    from arena_etl.operations.status import newest_round
+    from arena_etl.quality.report import report as quality
+
+    config, lake = _open(create=False)
+    found = quality(config, lake, parse_round(round_) if round_ else newest_round(lake))
+    if as_json:
+        _print_json(found)
+        return
+    total = sum(row["passed"] + row["failed"] + row["broken"] for row in found["outcomes"])
+    stopping = sum(problem["stops"] for problem in found["standing"])
+    stdout.print(
+        f"round {found['round']}: {total:,} outcomes, {len(found['standing'])} expectations do not pass now, {stopping} of them "
+        "stop their batch",
+        markup=False,
+    )
+    if found["standing"]:
+        _print_rows(
+            ["severity", "batch", "expectation", "outcome", "failed_rows", "owner", "runbook"], found["standing"]
+        )
+    unusual = [row for row in found["figures"] if abs(row["deviation"] or 0) > config.quality.max_deviation / 2]
+    for title, header, rows in (
+        ("unusual figures", ["table", "arena", "subject", "measure", "value", "usual", "deviation"], unusual),
+        ("in quarantine", ["table", "expectation", "held", "released"], found["held"]),
+        ("decided", ["kind", "table", "reason", "author", "created_at"], found["decisions"]),
+        ("told", ["created_at", "channel", "state", "title"], found["alerts"]),
+    ):
+        if rows:
+            stdout.print(f"\n{title}:")
+            _print_rows(header, rows)
+    for page in found["pages"][:1]:
+        stdout.print(f"\npages of every audit: {page.rpartition('/')[0]}", markup=False)
+
+
+@quality_app.command("alert")
+def quality_alert(round_: NewestRound = None, as_json: Json = False) -> None:
+    """Send what is new about the gates of a round; without --round of all rounds. `run` and the DAG do this by themselves.
+
+    Where to: `alerts.routes`. Nothing is sent twice: the table `alerts` knows what every route was told.
+    """
+    from arena_etl.quality.alerts import alert
+
+    config, lake = _open()
+    say = (stderr if as_json else stdout).print
+    sent = alert(config, lake, parse_round(round_) if round_ else None, lambda text: say(text, markup=False))
+    if as_json:
+        _print_json([vars(message) for message in sent])
+    else:
+        stdout.print(f"{len(sent)} messages sent")
+
+
+@quality_app.command("watch")
+def quality_watch(as_json: Json = False) -> None:
+    """Is the lake alive: freshness, silence, stuck batches, quarantine, judges that drift. Tells people what is new.
+
+    Exit code 1 when a check does not pass. The DAG arena_quality_watch runs it every hour; run it from another machine too, which
+    is still up when the scheduler is not.
+    """
+    from arena_etl.quality.watch import watch
+
+    config, lake = _open(create=False)
+    found = watch(config, lake)
+    say = (stderr if as_json else stdout).print
+    _alert(config, lake, None, say)
+    if as_json:
+        _print_json([vars(outcome) for outcome in found])
+    else:
+        _print_rows(["expectation", "outcome", "observed", "limit", "runbook"], [vars(outcome) for outcome in found])
+    if any(outcome.outcome != "pass" for outcome in found):
+        raise typer.Exit(1)
+
+
+@quality_app.command("mute")
+def quality_mute(
+    table: Annotated[str, typer.Argument(help="Table whose alerts are muted.")],
+    until: Annotated[datetime, typer.Option(help="When it ends, UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"])],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    expectation: Annotated[str | None, typer.Option(help="Only this expectation, as the alert names it.")] = None,
+) -> None:
+    """Send no alerts about a table until a time. Its gate stops bad batches as before."""
+    from arena_etl.quality.decisions import mute
+
+    _, lake = _open()
+    mute(lake, table, expectation, until.replace(tzinfo=UTC), _author(), reason)
+    stdout.print(f"alerts about {expectation or table} are muted until {until:%Y-%m-%d %H:%M}Z", markup=False)
+
+
 @app.command()
 def rollback(
     release_id: Annotated[int, typer.Argument(help="Release to return to.")],
@@ -721,21 +937,50 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _steps(plan: list[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool = False) -> list[dict[str, Any]]:
+def _acceptance(table: str | None, reason: str) -> Any:
+    """The gate that a person overrides, if any."""
+    from arena_etl.quality.decisions import Acceptance
+
+    return Acceptance(table, reason, _author()) if table is not None else None
+
+
+def _steps(
+    plan: list[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool = False, acceptance: Any = None
+) -> list[dict[str, Any]]:
     """Do the steps with their audits; a line per step on stderr, the summaries as JSON where asked for."""
-    from arena_etl.flywheel import do
+    from arena_etl.flywheel import STEPS, do
+    from arena_etl.lake.tables import TABLES
 
     config, lake = _open()
+    say = (stderr if as_json or quiet else stdout).print
+    round_ = next((keys[0] for name, keys in plan if "round" in TABLES[STEPS[name].table].partition_by), None)
     summaries = []
     for name, keys in plan:
-        summary = do(config, lake, name, *keys)
+        try:
+            summary = do(config, lake, name, *keys, acceptance=acceptance)
+        except GateStopped:
+            _alert(config, lake, round_, say)
+            raise
         summaries.append({**summary, "keys": list(keys)})
         facts = ", ".join(f"{key} {_plain(value)}" for key, value in summary.items() if key not in ("step", "table"))
         if not quiet:
             stderr.print(f"{name} {'/'.join(keys)}: {facts}", markup=False)
+    _alert(config, lake, round_, say)
+    if acceptance is not None and acceptance.decision_id is None:
+        stderr.print(f"--accept {acceptance.table}: no gate stopped it, so nothing was overridden", markup=False)
     if as_json:
         _print_json(summaries)
     return summaries
+
+
+def _alert(config: Config, lake: Any, round_: str | None, say: Any) -> None:
+    """Tell people what is new; that a message could not be delivered does not change what the command did."""
+    from arena_etl.quality.alerts import alert
+
+    try:
+        alert(config, lake, round_, lambda text: say(text, markup=False))
+    except ArenaError as error:
+        stderr.print(f"warning: {error}", markup=False)
 
 
 def _print_rows(header: list[str], rows: list[dict[str, Any]]) -> None:

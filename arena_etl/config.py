@@ -18,6 +18,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -42,6 +43,7 @@ Filter = Literal[
     "encoding", "length", "attachment", "secrets", "personal_data", "language", "toxicity", "prefix_duplicate"
 ]
 Handling = Literal["redact", "reject", "keep"]
+Severity = Literal["critical", "warning", "info"]
 ResultFormat = Literal["table", "csv", "json", "parquet", "markdown"]
 Threshold = Annotated[float, Field(ge=0, le=9)]
 MEMORY = r"^[0-9]+ ?(MB|GB|TB|MiB|GiB|TiB)$"
@@ -509,6 +511,67 @@ class Quality(Section):
         le=1,
         description="share of verdicts that agree with people on every card of a judge; 0: any card will do",
     )
+    history_rounds: int = Field(
+        10, ge=3, description="released rounds that tell what is usual; the first 3 use `usual`"
+    )
+    max_deviation: float = Field(
+        6, gt=0, description="spreads that a rate or volume may be from its median over those rounds"
+    )
+    usual: dict[str, tuple[float, Annotated[float, Field(gt=0)]]] = Field(
+        {
+            "cut_rate": (0.2, 0.12),
+            "first_share": (0.5, 0.06),
+            "mean_score": (6.0, 0.6),
+            "refusal_rate": (0.02, 0.05),
+            "tie_rate": (0.4, 0.1),
+        },
+        description="what to expect of the first rounds, measure: [usual, spread]; measures are columns of sql/quality/*.sql",
+    )
+
+
+class Route(Section):
+    """Where messages of some owners and severities go."""
+
+    name: Name
+    urls: tuple[SecretStr, ...] = Field(
+        min_length=1,
+        description="Apprise URLs: mailto://, slack://, msteams://, pagerduty://, json://...; never stored",
+    )
+    owners: tuple[str, ...] = Field((), description="owners in expectations/; none: all of them")
+    severities: tuple[Severity, ...] = Field(("critical",), min_length=1, description="critical, warning, info")
+
+
+class Alerts(Section):
+    """Who hears of a stopped gate. Critical ones are printed in any case; the table `alerts` keeps every message."""
+
+    routes: tuple[Route, ...] = Field(
+        (), description="such as {name: on-call, urls: ['slack://TOKEN/#nightly'], severities: [critical, warning]}"
+    )
+
+    @field_validator("routes")
+    @classmethod
+    def _names_once(cls, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        names = ["stdout", *(route.name for route in routes)]
+        if double := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"two routes are called {', '.join(double)}: give each a name of its own, and none `stdout`"
+            )
+        return routes
+
+
+class Watch(Section):
+    """What `arena-etl quality watch` expects of a lake that is alive."""
+
+    released_by_hours: float = Field(8, gt=0, description="a round is released so many hours after its date began")
+    silent_hours: float = Field(26, gt=0, description="at least one batch is audited in so many hours")
+    stuck_hours: float = Field(3, gt=0, description="a batch that is being made gets new rows in so many hours")
+    max_held_share: float = Field(0.05, ge=0, le=1, description="rows of a round's batches that may wait in quarantine")
+    audit_sample: int = Field(
+        0, ge=0, description="games that every judge is asked again, to see whether it drifts; 0: none"
+    )
+    max_drift: float = Field(
+        0.1, ge=0, le=1, description="share of these games that may get another winner than before, beyond chance"
+    )
 
 
 class Query(Section):
@@ -562,6 +625,8 @@ class Config(BaseSettings):
     dpo: DpoTraining = DpoTraining(learning_rate=1e-6, epochs=2, batch_size=8, micro_batch=2)
     promotion: Promotion = Promotion()
     quality: Quality = Quality()
+    alerts: Alerts = Alerts()
+    watch: Watch = Watch()
     query: Query = Query()
 
     @field_validator("stages")

@@ -19,6 +19,7 @@ from arena_etl.instructions import (
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import Release, release
 from arena_etl.operations import plan
+from arena_etl.quality.decisions import Acceptance
 from arena_etl.quality.publish import publish
 from arena_etl.rounds import TRAINING, WIZARD_ARENA
 from arena_etl.steps import Step, Summary, perform
@@ -75,11 +76,11 @@ def round_plan(config: Config, round_: str) -> list[tuple[str, tuple[str, ...]]]
     return [*steps, ("rate", (round_,)), ("win_rates", (round_,))]
 
 
-def do(config: Config, lake: Lake, name: str, *keys: str) -> Summary:
-    """One step and its audit."""
+def do(config: Config, lake: Lake, name: str, *keys: str, acceptance: Acceptance | None = None) -> Summary:
+    """One step and its audit; ``acceptance`` as in ``publish``."""
     step = STEPS[name]
     summary = perform(step, config, lake, *keys)
-    return summary | publish(step, config, lake, *keys)
+    return summary | publish(step, config, lake, *keys, acceptance=acceptance)
 
 
 def release_round(config: Config, lake: Lake, round_: str, author: str, reason: str) -> Release:

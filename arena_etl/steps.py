@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arena_etl.config import Config
+from arena_etl.lake import quarantine
 from arena_etl.lake.delta import Lake, Partition, fingerprint
 from arena_etl.lake.staging import Staging
 
@@ -31,7 +32,10 @@ class Step:
     units: Callable[..., list[str]] = lambda config, lake, *keys: ["all"]
 
     def staging(self, config: Config, lake: Lake, *keys: str) -> Staging:
-        return Staging(lake, Partition(self.table, keys), fingerprint(self.inputs(config, lake, *keys)))
+        """Where the step stages its rows. Rows that were released from quarantine since make a done step pending again."""
+        partition, inputs = Partition(self.table, keys), self.inputs(config, lake, *keys)
+        _, exempt = quarantine.released(lake, partition)
+        return Staging(lake, partition, fingerprint([inputs, sorted(exempt)] if exempt else inputs))
 
 
 def is_done(step: Step, config: Config, lake: Lake, *keys: str) -> bool:
@@ -47,6 +51,9 @@ def perform(step: Step, config: Config, lake: Lake, *keys: str, unit: str | None
     if lake.fingerprint(staging.partition) == staging.fingerprint:
         return total | {"unchanged": True}
     finished = staging.finished()
+    released, _ = quarantine.released(lake, staging.partition)
+    if released.num_rows:  # so that work which looks for what is done already finds them
+        staging.write(quarantine.RELEASED, "rows", released)
     for each in step.units(config, lake, *keys) if unit is None else [unit]:
         if each in finished:
             continue

@@ -8,7 +8,11 @@ held-out WizardArena and promote it if it is shown to be better. At the end: rat
 when it runs again; a failed one goes on where it stopped: clear the failed task, or trigger the same round again.
 
 **Audits.** A step stages its rows where no reader sees them; the `audit_*` task after it publishes them. An audit that
-fails for a quality gate is final: see `quality_results` and `quarantine` in the lake, then clear the step.
+fails for a quality gate is final: see `quality_results` and `quarantine` in the lake, then clear the step; or override the
+gate once with `arena-etl VERB --accept TABLE --reason ...` and clear the audit.
+
+**Stopped or failed.** `alert` and `gates` run whatever happened before them. `alert` tells people what is new. `gates` fails
+if, and only if, a quality gate stopped the round: a failed run with a good `gates` broke down for another reason.
 
 **Pools.** Answers take a slot of `gpu`, verdicts one of `judge_api`: `infra/pools.json`, one each where models run on this
 machine. With a server behind them, raise the slots and `battles.shards`.
@@ -19,7 +23,7 @@ machine. With a server behind them, raise the slots and `battles.shards`.
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronPartitionTimetable, Param, chain, dag, get_current_context, task, task_group
+from airflow.sdk import CronPartitionTimetable, Param, TriggerRule, chain, dag, get_current_context, task, task_group
 
 from arena_etl import config
 from arena_etl.operations import tasks
@@ -40,6 +44,8 @@ audit = task(multiple_outputs=False)(tasks.audit_step)
 plan = task(tasks.step_units)
 release = task(task_id="release")(tasks.publish_release)
 report = task(task_id="report")(tasks.write_report)
+alert = task(task_id="alert", trigger_rule=TriggerRule.ALL_DONE)(tasks.send_alerts)
+gates = task(task_id="gates", trigger_rule=TriggerRule.ALL_DONE)(tasks.check_gates)
 
 
 def step(name: str, table: str, *keys: str) -> list[Any]:
@@ -120,6 +126,9 @@ def arena_flywheel() -> None:
     for branch in (rated, won):
         chain(stages[-1], *branch, released)
     chain(released, report(ROUND))
+    chain(
+        released, alert(ROUND), gates(ROUND)
+    )  # beside the report: what failed before it fails the run through the report
 
 
 arena_flywheel()

@@ -22,7 +22,8 @@ from arena_etl.errors import ArenaError, InputError
 from arena_etl.lake.delta import ATTEMPTS, Lake, Partition
 from arena_etl.lake.tables import TABLES
 
-AUDIT_LOG = ("quality_results", "quarantine")  # what happened stays on record: a rollback does not undo it
+# What happened stays on record: a rollback does not undo it.
+AUDIT_LOG = ("quality_results", "quarantine", "measures", "decisions", "alerts")
 
 
 @dataclass(frozen=True)

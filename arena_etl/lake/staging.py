@@ -7,6 +7,7 @@ its step; a killed worker's successor finds the parts that its unit had finished
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote, unquote
 
@@ -117,6 +118,19 @@ def staged(lake: Lake, table: str, *values: str) -> pa.Table:
     parts = [name for name in names if name.endswith(".parquet") and not name.endswith(REJECTS)]
     tables = [pq.read_table(pa.BufferReader(filesystem.cat_file(name))) for name in parts]
     return pa.concat_tables([schema.empty_table(), *tables], promote_options="default")
+
+
+def last_written(lake: Lake) -> dict[str, datetime]:
+    """When each batch that waits for its audit, by partition key, got its newest file."""
+    filesystem, root = lake.storage.filesystem, lake.storage.uri("_staging")
+    if not filesystem.exists(root):
+        return {}
+    newest: dict[str, datetime] = {}
+    for name, facts in filesystem.find(root, detail=True).items():
+        key = "/".join(str(name).split("/_staging/")[-1].split("/")[:-2])
+        written = facts.get("LastModified") or datetime.fromtimestamp(facts["mtime"], UTC)
+        newest[key] = max(written, newest.get(key, written))
+    return newest
 
 
 def flushes(items: Iterable[T], at_least: int, seconds: float) -> Iterator[list[T]]:

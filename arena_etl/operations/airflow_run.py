@@ -16,6 +16,7 @@ from arena_etl.errors import ArenaError
 from arena_etl.rounds import parse_round
 
 DAG_ID = "arena_flywheel"
+AFTERWARDS = ("alert", "gates")  # run whatever failed, and only tell of it
 INTERRUPTED = 130  # what shells report after Ctrl-C
 
 logger = logging.getLogger("arena_etl")
@@ -25,6 +26,7 @@ class Failures:
     """An Airflow listener that keeps what the last error said; not the error, whose traceback keeps models in memory."""
 
     def __init__(self) -> None:
+        self.failed = False
         self.message = "the run failed outside of its tasks"
         self.exit_code = 1
 
@@ -33,6 +35,9 @@ class Failures:
         if isinstance(error, KeyboardInterrupt):
             raise error  # to Airflow it is an error like others, which the task would be tried again after
         expected = isinstance(error, AirflowFailException)
+        if task_instance.task_id in AFTERWARDS and self.failed:
+            return
+        self.failed = self.failed or task_instance.state == "failed"
         self.message = f"{task_instance.task_id}: {error}"
         self.exit_code = getattr(error.__cause__ if expected else error, "exit_code", 1)
         if not expected:
@@ -47,7 +52,12 @@ def _give_up(run_id: str) -> None:
     from airflow.utils.session import create_session
     from sqlalchemy import update
 
-    waiting = (TaskInstance.dag_id == DAG_ID, TaskInstance.run_id == run_id, TaskInstance.state.is_(None))
+    waiting = (
+        TaskInstance.dag_id == DAG_ID,
+        TaskInstance.run_id == run_id,
+        TaskInstance.state.is_(None),
+        TaskInstance.task_id.not_in(AFTERWARDS),
+    )
     with create_session() as session:
         session.execute(update(TaskInstance).where(*waiting).values(state="upstream_failed"))
 

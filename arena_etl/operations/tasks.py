@@ -80,6 +80,33 @@ def write_report(round_: str) -> str:
         return written
 
 
+def watch_lake() -> list[str]:
+    """Check that the lake is alive; the names of the checks that do not pass. What they mean is for ``send_alerts``."""
+    from arena_etl.quality.watch import watch
+
+    failing = [outcome.expectation for outcome in watch(*_open()) if outcome.outcome != "pass"]
+    logger.info("watch: %s", ", ".join(failing) or "all is well")
+    return failing
+
+
+def send_alerts(round_: str | None = None) -> list[str]:
+    """Send what is new about a round's gates, or about all rounds and the watch; the titles of the messages."""
+    from arena_etl.quality.alerts import alert
+
+    config, lake = _open()
+    return [message.title for message in alert(config, lake, round_, logger.warning)]
+
+
+def check_gates(round_: str) -> None:
+    """Fail if, and only if, a gate stops the round: so that *stopped by gate* and *failed* look different."""
+    from arena_etl.quality.alerts import stopped
+
+    with _final_errors():
+        if problems := stopped(*_open(), round_):
+            told = "; ".join(f"{problem['batch']}: {problem['expectation']}" for problem in problems)
+            raise GateStopped(f"round {round_}: stopped by gate: {told}")
+
+
 def _open() -> "tuple[Config, Lake]":
     from arena_etl.config import load
     from arena_etl.lake.delta import Lake

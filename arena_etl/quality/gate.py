@@ -11,34 +11,25 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import duckdb
 import pyarrow
+import pyarrow.compute
 
 from arena_etl import resources
 from arena_etl.config import digest
 from arena_etl.errors import InputError
+from arena_etl.lake.outcomes import Outcome
 from arena_etl.lake.tables import Table
 
 _EXAMPLES = 3
 _EXAMPLE_LENGTH = 80
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """``outcome``: pass, fail or broken (the check itself failed). ``observed`` and ``limit`` are JSON."""
-
-    expectation: str
-    severity: str
-    outcome: str
-    observed: str
-    limit: str
-    failed_rows: int | None
-    owner: str
-    runbook: str
+_SAMPLES = 10
+DEVIATION, USUAL = "_deviation", "_usual"  # how many spreads a figure is from its usual value, and that value
+STRUCTURAL = ("schema", "partition")  # what breaks these has no place in the table, whoever accepts it
 
 
 @dataclass(frozen=True)
@@ -53,11 +44,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Audit:
+    """``page``: GX's own report of the results, HTML."""
+
     table: str
     rows: int
     suite_hash: str
     outcomes: tuple[Outcome, ...]
     held: tuple[Held, ...]
+    page: str | None = field(default=None, compare=False)
 
     @property
     def stopped(self) -> bool:
@@ -71,13 +65,16 @@ class Audit:
             f"{self.table}: {o.expectation} {'is broken' if o.outcome == 'broken' else 'failed'}: "
             f"observed {o.observed}, limit {o.limit} (owner {o.owner}, see {o.runbook})"
             for o in self.outcomes
-            if o.severity == "critical" and o.outcome != "pass"
+            if o.stops
         ]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation of a suite. ``columns``: what it is about; ``reads``: these and the columns of its condition."""
+    """One expectation of a suite. ``columns``: what it is about; ``reads``: these and the columns of its condition.
+
+    ``never_null``: columns in which a null breaks it. ``measure``: it is about the figures of the batch.
+    """
 
     name: str
     severity: str
@@ -87,6 +84,8 @@ class Rule:
     reason: str
     columns: tuple[str, ...]
     reads: frozenset[str]
+    never_null: frozenset[str]
+    measure: bool
     expectation: Any
 
 
@@ -117,7 +116,7 @@ def load(table: Table) -> Suite:
     rules: dict[str, Rule] = {}
     for config in (*_declared(table), *configured):
         try:
-            rule = _rule(gx, config, meta)
+            rule = _rule(gx, table, config, meta)
             if rule.name in rules:
                 raise ValueError(f"there is a second {rule.name}: give one of them a meta.id")
         except (gx.exceptions.GreatExpectationsError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -127,45 +126,68 @@ def load(table: Table) -> Suite:
 
 
 def audit(
-    table: Table, rows: pyarrow.Table, parameters: Mapping[str, Any], max_quarantine_share: float
+    table: Table,
+    rows: pyarrow.Table,
+    parameters: Mapping[str, Any],
+    max_quarantine_share: float,
+    *,
+    partition: Mapping[str, str] | None = None,
+    exempt: frozenset[tuple[str, str]] = frozenset(),
+    measures: pyarrow.Table | None = None,
 ) -> tuple[Audit, pyarrow.Table]:
     """Check a batch. Returns the audit and the rows that no rule holds, in their order.
 
     ``parameters``: values of the ``{"$PARAMETER": name}`` limits. ``max_quarantine_share``: 0 to 1; more held rows than
-    this fail the critical outcome ``quarantine_share``. The rules that hold rows see the whole batch, every other check
-    sees the rest. GX passes over nulls, so a null where the table allows none breaks the rules of its column. A batch
-    of another schema gets no further check; an empty one only those about the table as a whole.
+    this fail the critical outcome ``quarantine_share``. ``partition``: the values that the partition columns must have.
+    ``exempt``: (key, expectation) of rows that a person released. ``measures``: a row per ``subject`` with figures of the
+    whole batch; without them the expectations about figures are not checked.
+
+    The rules that hold rows see the whole batch, every other check sees the rest. GX passes over nulls, so nulls where the
+    rule has something to check are added to its failing rows. A batch of another schema or partition gets no further check;
+    an empty one only those about the table as a whole.
 
     Raises InputError for a wrong suite (see ``load``) and for a limit that ``parameters`` does not have.
     """
     suite = load(table)
-    schema = _schema(table, rows, suite)
-    if schema.outcome != "pass":
-        return Audit(table.name, rows.num_rows, suite.hash, (schema,), ()), rows
+    outcomes = [_schema(table, rows, suite)]
+    if outcomes[0].outcome == "pass" and partition:
+        outcomes.append(_partition(table, rows, partition, suite))
+    if any(outcome.outcome != "pass" for outcome in outcomes):
+        return Audit(table.name, rows.num_rows, suite.hash, tuple(outcomes), ()), rows
 
     rows = rows.combine_chunks()  # taking rows out of many small chunks dominates otherwise
-    rules = [rule for rule in suite.rules if rows.num_rows or not rule.columns]
+    rules = [rule for rule in suite.rules if not rule.measure and (rows.num_rows or not rule.columns)]
     holding = [rule for rule in rules if rule.quarantine]
-    outcomes = [schema]
+    results: list[Any] = []
     held: list[Held] = []
     held_rows: set[int] = set()
-    for rule, result in _validate(table, rows, holding, parameters):
-        failing = sorted(_unexpected(result) | _forbidden_nulls(table, rows, rule))
-        outcomes.append(_outcome(table, rows, rule, result, failing))
+    for rule, result in _validate(table.name, rows, holding, parameters):
+        results.append(result)
+        breaking = sorted(_unexpected(result) | _nulls(rows, rule.never_null))
+        keys = [_json(key) for key in _rows_at(rows.select(table.grain), breaking)]
+        failing = [index for index, key in zip(breaking, keys, strict=True) if (key, rule.name) not in exempt]
+        outcomes.append(_outcome(table.grain, rows, rule, result, failing))
         held_rows.update(failing)
         for row in _rows_at(rows, failing):
             key = {name: row[name] for name in table.grain}
             held.append(Held(_json(key), rule.name, _json(row), rule.reason))
     if holding:
-        outcomes.append(_quarantine_share(len(held_rows) / rows.num_rows, max_quarantine_share, len(held_rows), suite))
+        share = len(held_rows) / max(1, rows.num_rows)
+        outcomes.append(_quarantine_share(share, max_quarantine_share, len(held_rows), suite))
 
-    rest = rows.filter(pyarrow.array([index not in held_rows for index in range(rows.num_rows)], pyarrow.bool_()))
-    remaining = [rule for rule in rules if not rule.quarantine and (rest.num_rows or not rule.columns)]
-    for rule, result in _validate(table, rest, remaining, parameters):
-        by_row = "unexpected_index_list" in result.result
-        outcomes.append(_outcome(table, rest, rule, result, sorted(_unexpected(result)) if by_row else None))
+    rest = rows
+    if held_rows:
+        rest = rows.filter(pyarrow.array([index not in held_rows for index in range(rows.num_rows)], pyarrow.bool_()))
+    frames = [(rest, table.grain, [r for r in rules if not r.quarantine and (rest.num_rows or not r.columns)])]
+    if measures is not None and measures.num_rows:
+        frames.append((measures, ("subject",), [rule for rule in suite.rules if rule.measure]))
+    for frame, identity, checks in frames:
+        for rule, result in _validate(table.name, frame, checks, parameters):
+            results.append(result)
+            by_row = "unexpected_index_list" in result.result
+            outcomes.append(_outcome(identity, frame, rule, result, sorted(_unexpected(result)) if by_row else None))
     held.sort(key=lambda h: (h.key, h.expectation, h.row))
-    return Audit(table.name, rows.num_rows, suite.hash, tuple(outcomes), tuple(held)), rest
+    return Audit(table.name, rows.num_rows, suite.hash, tuple(outcomes), tuple(held), _page(table.name, results)), rest
 
 
 @cache
@@ -195,7 +217,7 @@ def _declared(table: Table) -> list[dict[str, Any]]:
     return [*required, {**unique, "severity": "critical"}]
 
 
-def _rule(gx: Any, config: Mapping[str, Any], suite_meta: Mapping[str, Any]) -> Rule:
+def _rule(gx: Any, table: Table, config: Mapping[str, Any], suite_meta: Mapping[str, Any]) -> Rule:
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,
         ColumnPairMapExpectation,
@@ -215,6 +237,15 @@ def _rule(gx: Any, config: Mapping[str, Any], suite_meta: Mapping[str, Any]) -> 
             raise ValueError("quarantine needs a check of single rows; this one is about all of them together")
         if config["severity"] == "critical":
             raise ValueError("a rule that holds rows lets the others go on: its severity is warning or info")
+        if meta.get("measure"):
+            raise ValueError("figures are not rows of the table: nothing can be quarantined")
+    if meta.get("nulls", "fail") not in ("fail", "pass"):
+        raise ValueError("meta.nulls is fail or pass")
+    condition = kwargs.get("row_condition")
+    # Where a condition chooses the rows, a null in what it compares would choose neither.
+    never_null = set(_condition_columns(condition)) if condition else set(columns)
+    if meta.get("nulls") == "pass":
+        never_null.clear()
     return Rule(
         name=name,
         severity=config["severity"],
@@ -223,17 +254,20 @@ def _rule(gx: Any, config: Mapping[str, Any], suite_meta: Mapping[str, Any]) -> 
         quarantine=quarantine,
         reason=meta["reason"] if quarantine else "",
         columns=columns,
-        reads=frozenset(columns) | frozenset(_condition_columns(kwargs.get("row_condition"))),
+        reads=frozenset(columns) | frozenset(_condition_columns(condition, nullity=True)),
+        never_null=frozenset(never_null | {c.name for c in table.columns if c.name in columns and not c.nullable}),
+        measure=bool(meta.get("measure", False)),
         expectation=expectation,
     )
 
 
-def _condition_columns(condition: Any) -> Iterable[str]:
+def _condition_columns(condition: Any, nullity: bool = False) -> Iterable[str]:
+    """The columns that a condition compares; with ``nullity``, also those that it asks to be null or not."""
     if not isinstance(condition, Mapping):
         return []
     if "conditions" in condition:
-        return [name for part in condition["conditions"] for name in _condition_columns(part)]
-    return [condition["column"]["name"]]
+        return [name for part in condition["conditions"] for name in _condition_columns(part, nullity)]
+    return [condition["column"]["name"]] if nullity or condition["type"] != "nullity" else []
 
 
 def _schema(table: Table, rows: pyarrow.Table, suite: Suite) -> Outcome:
@@ -257,8 +291,28 @@ def _schema(table: Table, rows: pyarrow.Table, suite: Suite) -> Outcome:
     )
 
 
+def _partition(table: Table, rows: pyarrow.Table, partition: Mapping[str, str], suite: Suite) -> Outcome:
+    """Every row is of the partition that the batch is about."""
+    elsewhere = [
+        found
+        for name, value in partition.items()
+        for found in pyarrow.compute.unique(rows[name]).to_pylist()
+        if found != value
+    ]
+    return Outcome(
+        expectation="partition",
+        severity="critical",
+        outcome="fail" if elsewhere else "pass",
+        observed=_json({"value": elsewhere[:_EXAMPLES]} if elsewhere else None),
+        limit=_json(dict(partition)),
+        failed_rows=None,
+        owner=suite.owner,
+        runbook="docs/runbook.md#partition",
+    )
+
+
 def _validate(
-    table: Table, rows: pyarrow.Table, rules: Sequence[Rule], parameters: Mapping[str, Any]
+    name: str, rows: pyarrow.Table, rules: Sequence[Rule], parameters: Mapping[str, Any]
 ) -> list[tuple[Rule, Any]]:
     """GX's result of every rule, in the order of the rules; row indices in it count from 0."""
     if not rules:
@@ -274,13 +328,43 @@ def _validate(
     # Arrow-backed columns: integers with nulls stay integers, and NaN is a value that breaks a range, not a null.
     frame = rows.select([name for name in rows.column_names if name in reads]).to_pandas(types_mapper=pandas.ArrowDtype)
     batch = context.data_sources.pandas_default.read_dataframe(frame)
-    suite = gx.ExpectationSuite(name=table.name, expectations=[rule.expectation for rule in rules])
+    suite = gx.ExpectationSuite(name=name, expectations=[rule.expectation for rule in rules])
     try:
         results = batch.validate(suite, result_format="COMPLETE", expectation_parameters=dict(parameters)).results
     except gx.exceptions.SuiteParameterError as error:
-        raise InputError(f"the suite of {table.name} needs a limit that it was not given: {error}") from error
+        raise InputError(f"the suite of {name} needs a limit that it was not given: {error}") from error
     by_name = {result.expectation_config.meta["rule"]: result for result in results}  # GX lists broken checks first
     return [(rule, by_name[rule.name]) for rule in rules]
+
+
+def _page(name: str, results: Sequence[Any]) -> str | None:
+    """The results as a page of GX's Data Docs, with a few of the failing values."""
+    if not results:
+        return None
+    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    for result in results:  # nothing else reads them any more
+        for key in ("unexpected_list", "unexpected_index_list", "partial_unexpected_list"):
+            if key in result.result:
+                result.result[key] = result.result[key][:_SAMPLES]
+        result.result.pop("unexpected_index_query", None)
+    passed = sum(bool(result.success) for result in results)
+    whole = ExpectationSuiteValidationResult(
+        results=list(results),
+        success=passed == len(results),
+        suite_name=name,
+        statistics={
+            "evaluated_expectations": len(results),
+            "successful_expectations": passed,
+            "unsuccessful_expectations": len(results) - passed,
+            "success_percent": 100 * passed / len(results),
+        },
+        meta={},
+    )
+    page: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(whole))
+    return page
 
 
 def _unexpected(result: Any) -> set[int]:
@@ -292,16 +376,22 @@ def _rows_at(rows: pyarrow.Table, indices: Sequence[int]) -> list[dict[str, Any]
     return found
 
 
-def _forbidden_nulls(table: Table, rows: pyarrow.Table, rule: Rule) -> set[int]:
-    required = [c.name for c in table.columns if c.name in rule.columns and not c.nullable]
-    return {index for name in required for index, null in enumerate(rows[name].is_null().to_pylist()) if null}
+def _nulls(rows: pyarrow.Table, columns: Iterable[str]) -> set[int]:
+    found: set[int] = set()
+    for name in columns:
+        if rows[name].null_count:
+            found.update(index for index, null in enumerate(rows[name].is_null().to_pylist()) if null)
+    return found
 
 
-def _outcome(table: Table, rows: pyarrow.Table, rule: Rule, result: Any, failing: list[int] | None) -> Outcome:
-    """``failing``: indices of the rows that break the rule; None when it is not about single rows."""
+def _outcome(
+    identity: Sequence[str], rows: pyarrow.Table, rule: Rule, result: Any, failing: list[int] | None
+) -> Outcome:
+    """``identity``: columns that name a row. ``failing``: indices of rows that break the rule; None if it is not about rows."""
     messages = _exceptions(result.exception_info)
     severity = rule.severity
     observed: dict[str, Any]
+    samples = None
     if messages:
         outcome, observed, failing = "broken", {"error": messages[0]}, None
         # A rule that cannot be evaluated holds nothing back, so bad rows would pass: that stops the batch.
@@ -310,10 +400,15 @@ def _outcome(table: Table, rows: pyarrow.Table, rule: Rule, result: Any, failing
         outcome = "pass" if result.success else "fail"
         observed = {"value": result.result.get("observed_value")}
     else:
-        outcome = "fail" if not result.success or (rule.quarantine and failing) else "pass"
-        shown = rows.select(list(dict.fromkeys((*table.grain, *rule.columns))))
+        broken = bool(failing) if rule.quarantine else not result.success  # what a person released breaks nothing
+        outcome = "fail" if broken else "pass"
+        columns = [name for column in rule.columns for name in (column, column.removesuffix(DEVIATION))]
+        columns += [f"{name.removesuffix(DEVIATION)}{USUAL}" for name in rule.columns if name.endswith(DEVIATION)]
+        shown = rows.select(list(dict.fromkeys((*identity, *columns))))
         examples = [_cut(row) for row in _rows_at(shown, failing[:_EXAMPLES])]
         observed = {"failed": len(failing), "of": result.result["element_count"], "examples": examples}
+        if failing and outcome == "fail":
+            samples = _json(_rows_at(rows.select(list(identity)), failing[:_SAMPLES]))
     return Outcome(
         expectation=rule.name,
         severity=severity,
@@ -323,6 +418,7 @@ def _outcome(table: Table, rows: pyarrow.Table, rule: Rule, result: Any, failing
         failed_rows=None if failing is None else len(failing),
         owner=rule.owner,
         runbook=rule.runbook,
+        samples=samples,
     )
 
 

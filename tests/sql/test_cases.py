@@ -31,6 +31,7 @@ PUBLISHED = {
 }
 # The files whose rows other files read.
 SOURCES = {
+    "turns": "quality/turns",
     "scoped_battles": "ratings/scoped_battles",
     "answer_style": "ratings/answer_style",
     "pair_counts": "ratings/pair_counts",
@@ -70,6 +71,13 @@ WITHOUT_INPUT: dict[str, list[tuple[Any, ...]]] = {
     "plan/spent": [(0, 0.0)],
     "selection/coverage": [(0, 0, 0, 0)],
     "selection/iteration": [(1,)],
+    "quality/responses": [("(all)", 0, *[None] * 15)],
+    "quality/verdicts": [("(all)", 0, *[None] * 13)],
+    "quality/battles": [("(all)", 0, 0, 0, *[None] * 6)],
+    "quality/slices": [("(all)", 0, None, None, 0, 10, None)],
+    "quality/instructions": [("(all)", 0, 0, None, None, None)],
+    "quality/training_sets": [("(all)", 0, None, 0, 0, None, None, None, None)],
+    "quality/promotions": [("(all)", None, None, None, None)],
 }
 PARAMETERS = RATING_PARAMETERS | {
     "stage": "sft",
@@ -94,6 +102,15 @@ PARAMETERS = RATING_PARAMETERS | {
     "rule": "mean",
     "quorum": 1,
     "touching_separated": True,
+    "imported": False,
+    "slice_size": 10,
+    "min_instructions": 1,
+    "promotion_margin": 0,
+    "table": "battles",
+    "rounds": 3,
+    "state": None,
+    "ingested": [],
+    "now": "2026-01-01 00:00:00+00",
     "min_judge_agreement": 0.5,
     "source": "s",
     "paths": ["$.id", "$.license"],

@@ -59,8 +59,9 @@ class Progress:
 
 def describe(note: dict[str, Any]) -> str:
     """A note in words."""
+    rate = f"{note['tokens_per_s']:,} tokens/s, " if "tokens_per_s" in note else ""
     return (
-        f"{note['step']} {note['unit']}: {note['done']:,} of {note['total']:,} rows, {note['tokens_per_s']:,} tokens/s, "
+        f"{note['step']} {note['unit']}: {note['done']:,} of {note['total']:,} {note.get('noun', 'rows')}, {rate}"
         f"{note['eta_s'] // 60} min {note['eta_s'] % 60:02} s to go"
     )
 

@@ -1,5 +1,6 @@
 """Every SQL file against small inputs with results computed by hand, without input, and on shuffled input."""
 
+import hashlib
 from typing import Any
 
 import duckdb
@@ -27,6 +28,7 @@ PUBLISHED = {
     "selection/pairs": "training_sets",
     "selection/ppo": "training_sets",
     "selection/draw": "training_sets",
+    "training/examples": "training_sets",
 }
 # The files whose rows other files read.
 SOURCES = {
@@ -57,6 +59,7 @@ WITHOUT_INPUT: dict[str, list[tuple[Any, ...]]] = {
     "plan/spent": [(0, 0.0)],
     "selection/coverage": [(0, 0, 0, 0)],
     "selection/iteration": [(1,)],
+    "training/digest": [(0, hashlib.sha256(b"").hexdigest())],
 }
 PARAMETERS = RATING_PARAMETERS | {
     "stage": "sft",
@@ -80,6 +83,7 @@ PARAMETERS = RATING_PARAMETERS | {
     "panel_id": "panel",
     "rule": "mean",
     "quorum": 1,
+    "accumulate": True,
     "touching_separated": True,
     "min_judge_agreement": 0.5,
 }

@@ -351,15 +351,21 @@ def rate(
 
 @app.command()
 def select(round_: Round, stage: Stage = "sft", as_json: Json = False) -> None:
-    """Select the stage's training examples from its battles."""
-    _steps([("select", (parse_round(round_), stage))], as_json)
+    """Select the stage's training examples from its battles; for ppo, the pairs of its reward model too."""
+    from arena_etl.flywheel import trainings
+
+    round_ = parse_round(round_)
+    _steps([("select", (round_, name)) for name in trainings(stage)], as_json)
 
 
 @app.command()
 def train(round_: Round, stage: Stage = "sft", as_json: Json = False) -> None:
-    """Train the champion on the stage's examples."""
+    """Train on the stage's examples: the champion or what `iterations.opens` names; for ppo, the reward model first."""
+    from arena_etl.flywheel import trainings
+
     round_ = parse_round(round_)
-    _steps([("train", (round_, stage)), ("register", (round_, stage))], as_json)
+    steps = [("train", (round_, name)) for name in trainings(stage)]
+    _steps([*steps, ("register", (round_, stage))], as_json)
 
 
 @app.command()
@@ -370,9 +376,38 @@ def evaluate(round_: Round, stage: Stage = "sft", as_json: Json = False) -> None
 
 
 @app.command()
-def promote(round_: Round, stage: Stage = "sft", as_json: Json = False) -> None:
-    """Decide whether the candidate replaces the champion."""
-    _steps([("promote", (parse_round(round_), stage))], as_json)
+def promote(
+    round_: Round,
+    stage: Stage = "sft",
+    force: Annotated[bool, typer.Option("--force", help="Promote the candidate whatever the rules say.")] = False,
+    reason: Annotated[str, typer.Option(help="With --force: why, for the record.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Decide whether the candidate replaces the champion; or, with --force and --reason, decide it yourself.
+
+    What is forced stands until the candidate is trained anew; `arena-etl rollback` takes it back.
+    """
+    if force != bool(reason.strip()):
+        raise InputError("--force and --reason belong together: a forced promotion is recorded with its reason.")
+    keys = (parse_round(round_), stage)
+    if not force:
+        _steps([("promote", keys)], as_json)
+        return
+    from arena_etl.quality.publish import publish
+    from arena_etl.steps import perform
+    from arena_etl.training.promote import forcing
+
+    config, lake = _open()
+    step = forcing(reason.strip(), _author())
+    summary = perform(step, config, lake, *keys) | publish(step, config, lake, *keys)
+    if as_json:
+        _print_json(summary)
+        return
+    stdout.print(
+        f"the candidate of {'/'.join(keys)} is the champion; `arena-etl run --round {keys[0]}` brings what follows from it up "
+        "to date and releases it",
+        markup=False,
+    )
 
 
 @app.command()

@@ -138,7 +138,9 @@ def training_runs() -> list[Row]:
 
 
 def promotions() -> list[Row]:
-    common = {**STAGED, "champion": A, "reason": "r", "test": "bootstrap", "instructions": 20, "created_at": NOW}
+    common = {**STAGED, "champion": A, "reason": "r", "test": "bootstrap", "instructions": 20,
+              "length_controlled": 0.6, "checks": [{"name": "rating", "passed": True, "detail": "d"}], "same_judges": True,
+              "decided_by": "rule", "created_at": NOW}  # fmt: skip
     return [
         {**common, "candidate": B, "decision": "promoted", "difference": 10.0, "lower": 1.0, "upper": 20.0},
         {**common, "stage": "dpo", "candidate": None, "decision": "kept", "difference": None, "lower": None,

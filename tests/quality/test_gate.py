@@ -279,7 +279,8 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
         "match_regex(round) be_in_set(stage) be_in_set(status) be_between(examples) be_between(seconds) "
         "not_be_null(candidate)/trained not_be_null(checkpoint)/trained not_be_null(first_loss)/trained "
         "not_be_null(last_loss)/trained be_null(candidate)/skipped "
-        "be_null(candidate)/stopped not_be_null(reason)/reasons be_between(accuracy) be_between(first_loss) be_between(last_loss) "
+        "be_null(candidate)/stopped not_be_null(reason)/reasons be_between(accuracy) be_between(first_loss) "
+        "be_between(last_loss) "
         "be_between(steps) be_between(steps)/trained be_between(effective_batch_size)/trained "
         "be_json_parseable(hyperparameters) be_json_parseable(versions)",
         "pair_values_a_to_be_greater_than_b(first_loss, last_loss)",
@@ -288,11 +289,11 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
         [
             {"round": "x", "stage": "x", "decision": "later", "instructions": -1},
             {"round": "2026-01-02", "candidate": None, "difference": None, "lower": None},
-            {"round": "2026-01-03", "lower": 30.0},
+            {"round": "2026-01-03", "lower": 30.0, "length_controlled": 1.5, "reason": " "},
         ],
         "match_regex(round) be_in_set(stage) be_in_set(decision) be_between(instructions) "
         "not_be_null(candidate)/promoted not_be_null(difference)/promoted not_be_null(lower)/promoted "
-        "pair_values_a_to_be_greater_than_b(upper, lower)",
+        "pair_values_a_to_be_greater_than_b(upper, lower) be_between(length_controlled) match_regex(reason)",
         "",
     ),
 }

@@ -59,6 +59,7 @@ WITHOUT_INPUT: dict[str, list[tuple[Any, ...]]] = {
     "plan/spent": [(0, 0.0)],
     "selection/coverage": [(0, 0, 0, 0)],
     "selection/iteration": [(1,)],
+    "promotion/judges": [([], [], False)],
     "training/digest": [(0, hashlib.sha256(b"").hexdigest())],
 }
 PARAMETERS = RATING_PARAMETERS | {

@@ -103,7 +103,7 @@ class Model(Section):
         description="openai: NAME of the environment variable that holds the key; the key itself is never a setting",
     )
     max_concurrency: int = Field(64, ge=1, le=4096, description="vllm, openai: requests in flight")
-    timeout_s: float = Field(600, gt=0, le=86400, description="openai: seconds of one attempt")
+    timeout_s: float = Field(600.0, gt=0, le=86400, description="openai: seconds of one attempt")
     max_retries: int = Field(
         6, ge=0, le=100, description="openai: further attempts on 429, 5xx, timeouts, lost connections"
     )

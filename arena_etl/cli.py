@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import groupby
@@ -394,17 +395,24 @@ def rate(
 def select(
     round_: Round, stage: Stage = "sft", accept: Accept = None, reason: Reason = "", as_json: Json = False
 ) -> None:
-    """Select the stage's training examples from its battles."""
-    _steps([("select", (parse_round(round_), stage))], as_json, acceptance=_acceptance(accept, reason))
+    """Select the stage's training examples from its battles; for ppo, the pairs of its reward model too."""
+    from arena_etl.flywheel import trainings
+
+    round_ = parse_round(round_)
+    steps = [("select", (round_, name)) for name in trainings(stage)]
+    _steps(steps, as_json, acceptance=_acceptance(accept, reason))
 
 
 @app.command()
 def train(
     round_: Round, stage: Stage = "sft", accept: Accept = None, reason: Reason = "", as_json: Json = False
 ) -> None:
-    """Train the champion on the stage's examples."""
+    """Train on the stage's examples: the champion or what `iterations.opens` names; for ppo, the reward model first."""
+    from arena_etl.flywheel import trainings
+
     round_ = parse_round(round_)
-    _steps([("train", (round_, stage)), ("register", (round_, stage))], as_json, acceptance=_acceptance(accept, reason))
+    steps = [("train", (round_, name)) for name in trainings(stage)]
+    _steps([*steps, ("register", (round_, stage))], as_json, acceptance=_acceptance(accept, reason))
 
 
 @app.command()
@@ -422,10 +430,38 @@ def evaluate(
 
 @app.command()
 def promote(
-    round_: Round, stage: Stage = "sft", accept: Accept = None, reason: Reason = "", as_json: Json = False
+    round_: Round,
+    stage: Stage = "sft",
+    force: Annotated[bool, typer.Option("--force", help="Promote the candidate whatever the rules say.")] = False,
+    accept: Accept = None,
+    reason: Reason = "",
+    as_json: Json = False,
 ) -> None:
-    """Decide whether the candidate replaces the champion."""
-    _steps([("promote", (parse_round(round_), stage))], as_json, acceptance=_acceptance(accept, reason))
+    """Decide whether the candidate replaces the champion; or, with --force and --reason, decide it yourself.
+
+    What is forced stands until the candidate is trained anew; `arena-etl rollback` takes it back.
+    """
+    keys = (parse_round(round_), stage)
+    if not force:
+        _steps([("promote", keys)], as_json, acceptance=_acceptance(accept, reason))
+        return
+    if accept is not None or not reason.strip():
+        raise InputError("--force needs --reason, which is recorded with the promotion, and goes without --accept.")
+    from arena_etl.quality.publish import publish
+    from arena_etl.steps import perform
+    from arena_etl.training.promote import forcing
+
+    config, lake = _open()
+    step = forcing(reason.strip(), _author())
+    summary = perform(step, config, lake, *keys) | publish(step, config, lake, *keys)
+    if as_json:
+        _print_json(summary)
+        return
+    stdout.print(
+        f"the candidate of {'/'.join(keys)} is the champion; `arena-etl run --round {keys[0]}` brings what follows from it up "
+        "to date and releases it",
+        markup=False,
+    )
 
 
 @app.command()
@@ -945,7 +981,7 @@ def _acceptance(table: str | None, reason: str) -> Any:
 
 
 def _steps(
-    plan: list[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool = False, acceptance: Any = None
+    plan: Sequence[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool = False, acceptance: Any = None
 ) -> list[dict[str, Any]]:
     """Do the steps with their audits; a line per step on stderr, the summaries as JSON where asked for."""
     from arena_etl.flywheel import STEPS, do

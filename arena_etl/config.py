@@ -30,7 +30,8 @@ from arena_etl import resources
 from arena_etl.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
-Stage = Literal["sft", "dpo"]
+Stage = Literal["sft", "dpo", "ppo"]
+TrainingStage = Literal["sft", "dpo", "rm", "ppo"]  # rm: the reward model, which the stage ppo trains first
 RatingMethod = Literal["elo", "bradley_terry", "style_controlled"]
 Breakdown = Literal["category", "difficulty", "language", "turn", "judge", "round"]
 Split = Literal["train", "wizard_diverse", "wizard_hard", "benchmark"]
@@ -152,7 +153,7 @@ class Model(Section):
         description="openai: NAME of the environment variable that holds the key; the key itself is never a setting",
     )
     max_concurrency: int = Field(64, ge=1, le=4096, description="vllm, openai: requests in flight")
-    timeout_s: float = Field(600, gt=0, le=86400, description="openai: seconds of one attempt")
+    timeout_s: float = Field(600.0, gt=0, le=86400, description="openai: seconds of one attempt")
     max_retries: int = Field(
         6, ge=0, le=100, description="openai: further attempts on 429, 5xx, timeouts, lost connections"
     )
@@ -445,6 +446,9 @@ class Selection(Section):
 
     sft_margins: tuple[Threshold, ...] = Field((3.0, 1.0, 1.0), min_length=1, description="K per iteration, 0 to 9")
     dpo_margins: tuple[Threshold, ...] = Field((2.0, 2.0, 2.0), min_length=1, description="K per iteration, 0 to 9")
+    ppo_margins: tuple[Threshold, ...] = Field(
+        (2.0, 2.0, 2.0), min_length=1, description="K of the reward model's pairs and PPO's prompts, 0 to 9"
+    )
     strategy: Literal["threshold", "random", "length", "diversity", "difficulty", "margin"] = Field(
         "threshold",
         description="threshold: what passes K, the method; random, length, diversity, difficulty and margin draw `size` "
@@ -463,19 +467,38 @@ class Selection(Section):
 
     def margin(self, stage: str, iteration: int) -> float:
         """The threshold K of a stage in an iteration (1 is I1)."""
-        margins = self.sft_margins if stage == "sft" else self.dpo_margins
+        margins = {"sft": self.sft_margins, "dpo": self.dpo_margins}.get(stage, self.ppo_margins)
         return margins[min(iteration, len(margins)) - 1]
 
 
+class Lora(Section):
+    """A low-rank adapter is trained instead of the weights, and merged into them at the end."""
+
+    rank: int = Field(16, ge=1, le=1024)
+    alpha: float = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str | tuple[str, ...] = Field("all-linear", description="names of the layers, or all-linear")
+
+
 class Training(Section):
-    """One training stage. The paper's values, which assume 10k and more examples, are named in the descriptions."""
+    """What every training shares. The defaults of these classes are the paper's values where it names one."""
 
     learning_rate: float = Field(gt=0, lt=1)
     epochs: float = Field(gt=0, le=100)
-    batch_size: int = Field(ge=1, description="effective batch: devices x micro_batch x accumulation (paper SFT: 128)")
+    batch_size: int = Field(128, ge=1, description="effective batch: devices x micro_batch x accumulation")
     micro_batch: int = Field(4, ge=1, description="sequences per forward pass and device")
-    max_length: int = Field(320, ge=16, description="tokens per sequence, prompt included (paper SFT: 4096)")
+    max_length: int = Field(4096, ge=16, description="tokens per sequence, prompt included")
     warmup_ratio: float = Field(0.1, ge=0, le=1)
+    start: Literal["opener", "base"] = Field(
+        "opener", description="weights to train: those that fought in the stage (iterations.opens), or the target's own"
+    )
+    accumulate: bool = Field(True, description="learn from what this stage selected in earlier rounds too")
+    lora: Lora | None = Field(
+        None, description="null: all weights; {rank: 16, alpha: 32}: an adapter, merged at the end"
+    )
+    gradient_checkpointing: bool | None = Field(
+        None, description="compute activations twice instead of keeping them; null: on a GPU"
+    )
     seed: int = 0
 
     @model_validator(mode="after")
@@ -485,16 +508,140 @@ class Training(Section):
         return self
 
 
+class SftTraining(Training):
+    """Supervised fine-tuning on the winners' answers. The loss is taken on the answers only."""
+
+    learning_rate: float = Field(5e-6, gt=0, lt=1)
+    epochs: float = Field(3, gt=0, le=100)
+    packing: bool = Field(False, description="several examples per sequence, each attending to itself alone")
+
+
 class DpoTraining(Training):
-    beta: float = Field(0.3, gt=0, description="strength of the pull to the reference model (paper: 0.3)")
+    """Direct preference optimisation (Rafailov et al. 2023)."""
+
+    learning_rate: float = Field(5e-7, gt=0, lt=1)
+    epochs: float = Field(2, gt=0, le=100)
+    micro_batch: int = Field(2, ge=1, description="pairs per forward pass and device")
+    beta: float = Field(0.3, gt=0, description="strength of the pull to the reference model")
+    reference: Literal["start", "base"] = Field(
+        "start", description="what it is pulled to: the weights that the training starts from, or the target's own"
+    )
+
+
+class RewardTraining(Training):
+    """The reward model of the stage ppo: pairwise logistic loss on the pairs that the stage selected."""
+
+    learning_rate: float = Field(1e-6, gt=0, lt=1)
+    epochs: float = Field(1, gt=0, le=100)
+    micro_batch: int = Field(2, ge=1, description="pairs per forward pass and device")
+    held_out: float = Field(0.1, ge=0, le=0.5, description="share of the pairs that only measure its accuracy")
+
+
+class PpoTraining(Training):
+    """Reinforcement learning against the reward model: PPO as in the paper, or RLOO, its critic-free alternative."""
+
+    algorithm: Literal["ppo", "rloo"] = "ppo"
+    learning_rate: float = Field(1e-7, gt=0, lt=1)
+    epochs: float = Field(1, gt=0, le=100, description="answers per prompt; rloo: passes over the prompts")
+    batch_size: int = Field(128, ge=1, description="answers per update: devices x micro_batch x accumulation")
+    kl_coefficient: float = Field(0.4, ge=0, description="strength of the pull to the reference model")
+    reference: Literal["start", "base"] = Field(
+        "start", description="what it is pulled to: the weights that the training starts from, or the target's own"
+    )
+    max_new_tokens: int = Field(512, ge=1, le=32768, description="tokens per answer")
+    temperature: float = Field(0.7, gt=0, le=2, description="of the answers that are rewarded")
+    ppo_epochs: int = Field(4, ge=1, le=100, description="ppo: optimizer passes over each batch of answers")
+    clip_range: float = Field(0.2, gt=0, lt=1)
+    generations: int = Field(4, ge=2, le=64, description="rloo: answers per prompt and update")
+    missing_end_penalty: float = Field(
+        0.0, ge=0, description="ppo: taken off the reward of an answer that does not end"
+    )
+
+    @model_validator(mode="after")
+    def _grouped(self) -> Self:
+        if self.algorithm == "rloo" and self.batch_size % self.generations:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of generations {self.generations}")
+        return self
+
+
+class Guards(Section):
+    """What ends a training early: the run is marked `stopped` with its reason, and the champion stays."""
+
+    ln2_steps: int = Field(100, ge=1, description="dpo, rm: loss still at ln 2 after so many steps")
+    ln2_tolerance: float = Field(0.001, gt=0, le=0.1, description="mean distance from ln 2 over the last tenth of them")
+    max_kl: float = Field(50, gt=0, description="ppo: KL divergence from the reference, nats per answer")
+    min_entropy: float = Field(0.01, ge=0, description="ppo: entropy of the policy, nats per token")
+    min_reward_accuracy: float = Field(0.5, ge=0, le=1, description="rm: share of held-out pairs it must order rightly")
+    min_reward_pairs: int = Field(10, ge=1, description="rm: fewer held-out pairs than this decide nothing")
+    probe_steps: int = Field(
+        0, ge=0, description="let the model answer some of its prompts every so many steps; 0: never"
+    )
+    probe_prompts: int = Field(8, ge=1, le=256, description="prompts of a probe")
+    probe_tokens: int = Field(72, ge=8, le=4096, description="tokens per answer of a probe")
+    max_length_growth: float = Field(3, gt=1, description="mean tokens of an answer, relative to before the training")
+    max_repetition: float = Field(
+        0.6, gt=0, le=1, description="share of 4-token runs that occurred before in the answer"
+    )
+
+
+class Iterations(Section):
+    """How one stage follows the other. `stages` is their order; accumulation and starts are settings of each training."""
+
+    opens: Literal["champion", "latest"] = Field(
+        "champion",
+        description="which checkpoint fights in a stage and is trained by it: the best one on the test set (last "
+        "promoted), or the last one trained whether promoted or not",
+    )
+
+
+class Launch(Section):
+    """Where training runs. A job is recorded before it starts; whoever comes after a crash waits for it or resumes it."""
+
+    where: Literal["process", "subprocess", "kubernetes"] = "process"
+    command: tuple[str, ...] = Field(
+        (),
+        description="subprocess, kubernetes: what stands before `-m arena_etl.training.job`, such as [accelerate, "
+        "launch, --config_file, infra/accelerate/fsdp.yaml], or another environment's python; empty: this python",
+    )
+    environment: dict[str, str] = Field({}, description="subprocess, kubernetes: further variables of the job")
+    image: str | None = Field(None, description="kubernetes: container image with arena_etl[train]")
+    namespace: str = Field("default", description="kubernetes: where the job runs")
+    pod: dict[str, Any] = Field(
+        {}, description="kubernetes: merged into the pod's specification: resources, volumes, ..."
+    )
+    save_steps: int = Field(200, ge=0, description="optimizer steps between checkpoints to resume from; 0: none")
+    silence_s: float = Field(
+        300, gt=0, description="subprocess, kubernetes: a job without a sign of life for so long counts as dead"
+    )
+    tracking: Literal["none", "tensorboard", "trackio"] = Field(
+        "none", description="metrics there too; it must be installed"
+    )
 
 
 class Promotion(Section):
-    """The candidate replaces the champion if the lower bound of its rating advantage is above the margin."""
+    """The candidate replaces the champion if the lower bound of its rating advantage is above the margin, and nothing
+    else speaks against it.
+    """
 
     margin: float = Field(0, description="rating points")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the two-sided interval")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the two-sided intervals")
     min_instructions: int = Field(20, ge=1, description="fewer common test instructions never promote")
+    min_length_controlled: float = Field(
+        0.5, ge=0, le=1, description="win rate against the champion if answers were equally long; 0: not asked for"
+    )
+    min_category_instructions: int = Field(
+        5, ge=1, description="a category of so many collapses if the whole interval of its win rate is below one half"
+    )
+    max_length_growth: float = Field(3, gt=1, description="mean characters of an answer, relative to the champion's")
+    max_repetition: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="share of 4-word runs in an answer that occurred before in it, above the champion's",
+    )
+    cross_check: tuple[Name, ...] = Field(
+        (), description="judges (of judge, panel.judges, or `verifier`) by each of whom the candidate must not lose"
+    )
 
 
 class Quality(Section):
@@ -621,8 +768,15 @@ class Config(BaseSettings):
     budget: Budget = Budget()
     ratings: Ratings = Ratings()
     selection: Selection = Selection()
-    sft: Training = Training(learning_rate=1e-4, epochs=4, batch_size=8)
-    dpo: DpoTraining = DpoTraining(learning_rate=1e-6, epochs=2, batch_size=8, micro_batch=2)
+    iterations: Iterations = Iterations()
+    sft: SftTraining = SftTraining(learning_rate=1e-4, epochs=4, batch_size=8, max_length=320)
+    dpo: DpoTraining = DpoTraining(learning_rate=1e-6, epochs=2, batch_size=8, max_length=320)
+    rm: RewardTraining = RewardTraining(learning_rate=2e-5, epochs=2, batch_size=8, max_length=320)
+    ppo: PpoTraining = PpoTraining(
+        learning_rate=1e-6, batch_size=16, max_length=320, max_new_tokens=72, kl_coefficient=0.1, ppo_epochs=2
+    )
+    guards: Guards = Guards()
+    launch: Launch = Launch()
     promotion: Promotion = Promotion()
     quality: Quality = Quality()
     alerts: Alerts = Alerts()
@@ -633,7 +787,7 @@ class Config(BaseSettings):
     @classmethod
     def _stages_once(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
         if not stages or len(set(stages)) != len(stages):
-            raise ValueError("name each stage once: [sft, dpo]")
+            raise ValueError("name each stage once: [sft, dpo, ppo]")
         return stages
 
     @model_validator(mode="after")
@@ -658,6 +812,11 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _FileSource(settings_cls)
+
+    def training(self, stage: str) -> Training:
+        """The settings of a training stage: sft, dpo, rm or ppo."""
+        settings: Training = {"sft": self.sft, "dpo": self.dpo, "rm": self.rm, "ppo": self.ppo}[stage]
+        return settings
 
     @property
     def digest(self) -> str:

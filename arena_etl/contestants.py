@@ -7,7 +7,7 @@ from arena_etl.config import Config, Contestant, Model
 from arena_etl.engines import store
 from arena_etl.errors import ArenaError
 from arena_etl.lake.delta import Lake
-from arena_etl.rounds import WIZARD_ARENA
+from arena_etl.rounds import WIZARD_ARENA, fought_in
 
 LOCAL = ("transformers", "vllm", "reward")  # backends that load the weights into this process
 
@@ -26,16 +26,45 @@ class Entrant:
 
 
 def roster(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> list[Entrant]:
-    """The contestants of an arena: the champion and the rivals; on the test set the stage's candidate as well."""
-    entrants = [Entrant(champion(config, lake, round_, stage), "target")]
+    """The contestants of an arena: who opens the stage and the rivals; on the test set the champion, the rivals and the
+    stage's candidate.
+    """
+    holder = champion if arena == WIZARD_ARENA else opener
+    entrants = [Entrant(holder(config, lake, round_, stage), "target")]
     entrants += [Entrant(rival, "rival") for rival in config.rivals]
     if arena == WIZARD_ARENA and (trained := candidate(config, lake, round_, stage)) is not None:
         entrants.append(Entrant(trained, "candidate", entrants[0].contestant_id))
     return entrants
 
 
+def opener(config: Config, lake: Lake, round_: str, stage: str) -> Contestant:
+    """Who fights as the target in a stage, and is trained by it: the champion, or by ``iterations.opens`` the last checkpoint
+    that was trained before the stage, promoted or not.
+    """
+    if config.iterations.opens == "champion":
+        return champion(config, lake, round_, stage)
+    with lake.connect(["training_runs", "models"]) as connection:
+        row = connection.execute(
+            """
+            select r.round, r.stage, r.checkpoint
+            from training_runs r join models m on m.contestant_id = r.candidate
+            where m.family = $family and list_contains($stages, r.stage)
+              and (r.round < $round or (r.round = $round and list_position($stages, r.stage) < list_position($stages, $stage)))
+            order by r.round desc, list_position($stages, r.stage) desc
+            limit 1
+            """,
+            {
+                "family": config.target.name,
+                "round": round_,
+                "stage": fought_in(stage),
+                "stages": list(config.stages),
+            },
+        ).fetchone()
+    return config.target if row is None else trained_contestant(config, *row)
+
+
 def champion(config: Config, lake: Lake, round_: str, stage: str) -> Contestant:
-    """The promoted checkpoint of the target that opens a stage: the last one promoted before it, else the target.
+    """The best checkpoint of the target before a stage: the last one promoted, else the target.
 
     It answers with the target's sampling and system prompt of today, as the candidate does: a promotion compares weights.
     Another base model is another target: give it another name, or its promoted descendants go on.
@@ -50,7 +79,12 @@ def champion(config: Config, lake: Lake, round_: str, stage: str) -> Contestant:
             order by p.round desc, list_position($stages, p.stage) desc
             limit 1
             """,
-            {"family": config.target.name, "round": round_, "stage": stage, "stages": list(config.stages)},
+            {
+                "family": config.target.name,
+                "round": round_,
+                "stage": fought_in(stage),
+                "stages": list(config.stages),
+            },
         ).fetchone()
     if row is None:
         return config.target

@@ -53,14 +53,18 @@ INGEST = ("land", "prepare", "embed", "sign", "decontaminate", "deduplicate")
 ARENA = ("generate", "judge", "merge")
 
 
+def trainings(stage: str) -> tuple[str, ...]:
+    """What a stage of a round selects for and trains, in order: ppo needs a reward model first."""
+    return ("rm", "ppo") if stage == "ppo" else (stage,)
+
+
 def stage_plan(round_: str, stage: str) -> list[tuple[str, tuple[str, ...]]]:
     """The steps of a stage in order: (step name, partition values)."""
     training, wizard_arena = (round_, stage, TRAINING), (round_, stage, WIZARD_ARENA)
     return [
         ("draw", (round_, stage)),
         *((name, training) for name in ARENA),
-        ("select", (round_, stage)),
-        ("train", (round_, stage)),
+        *((name, (round_, trained)) for trained in trainings(stage) for name in ("select", "train")),
         ("register", (round_, stage)),
         *((name, wizard_arena) for name in ARENA),
         ("promote", (round_, stage)),

@@ -60,9 +60,9 @@ class Progress:
 
 def describe(note: dict[str, Any]) -> str:
     """A note in words."""
-    speed = f"{note['tokens_per_s']:,} tokens/s, " if note["tokens_per_s"] else ""
+    rate = f"{note['tokens_per_s']:,} tokens/s, " if note.get("tokens_per_s") else ""
     return (
-        f"{note['step']} {note['unit']}: {note['done']:,} of {note['total']:,} rows, {speed}"
+        f"{note['step']} {note['unit']}: {note['done']:,} of {note['total']:,} {note.get('noun', 'rows')}, {rate}"
         f"{note['eta_s'] // 60} min {note['eta_s'] % 60:02} s to go"
     )
 

@@ -9,6 +9,11 @@ WIZARD_ARENA = "wizard_arena"
 ARENAS = (TRAINING, WIZARD_ARENA)
 
 
+def fought_in(stage: str) -> str:
+    """The stage of the round whose battles a training learns from: the reward model shares those of ppo."""
+    return "ppo" if stage == "rm" else stage
+
+
 def parse_round(text: str | None) -> str:
     """The round named by ``YYYY-MM-DD``; ``today`` is today's UTC date.
 

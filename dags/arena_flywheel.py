@@ -1,8 +1,9 @@
 """One round of the Arena Learning flywheel, every night.
 
-Ingest the configured sources, then per stage (SFT, DPO): draw fresh instructions, let the champion and its rivals
-answer them, judge every pair twice, select what the champion should learn from, train a candidate, let it fight on the
-held-out WizardArena and promote it if it is shown to be better. At the end: ratings, win rates, one release, a report.
+Ingest the configured sources, then per stage (SFT, DPO, PPO where configured): draw fresh instructions, let the
+champion and its rivals answer them, judge every pair twice, select what the champion should learn from, train a candidate,
+let it fight on the held-out WizardArena and promote it if it is shown to be better. At the end: ratings, win rates, one
+release, a report.
 
 **Round.** The parameter `round`, else the run's partition key, else its logical date. A finished round changes nothing
 when it runs again; a failed one goes on where it stopped: clear the failed task, or trigger the same round again.
@@ -83,10 +84,16 @@ def ingest(source: str) -> None:
 
 
 @task_group
+def reward_model() -> None:
+    chain(*step("select", "training_sets", ROUND, "rm"), *step("train", "training_runs", ROUND, "rm"))
+
+
+@task_group
 def stage(name: str) -> None:
     chain(
         *step("draw", "slices", ROUND, name),
         battles.override(group_id="training_battles")(ROUND, name, TRAINING),
+        *([reward_model()] if name == "ppo" else []),
         *step("select", "training_sets", ROUND, name),
         *step("train", "training_runs", ROUND, name),
         *step("register", "models", ROUND, name),

@@ -51,6 +51,8 @@ def settings(folder: Path, model: Path) -> dict[str, Any]:
         "ratings": {"resamples": 100},
         "sft": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "max_length": 256},
         "dpo": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "max_length": 256},
+        "rm": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "max_length": 256},
+        "ppo": {"learning_rate": 1e-4, "batch_size": 4, "micro_batch": 2, "max_length": 256, "max_new_tokens": 6},
         "promotion": {"min_instructions": 4},
         "quality": {"min_parse_rate": 0},
     }

@@ -3,20 +3,21 @@
 from typing import Any
 
 from arena_etl.config import Config, Selection
-from arena_etl.contestants import champion
+from arena_etl.contestants import opener
 from arena_etl.errors import InputError
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging
-from arena_etl.rounds import TRAINING
+from arena_etl.rounds import TRAINING, fought_in
 
-_CANDIDATES = {"sft": "selection/sft", "dpo": "selection/pairs"}
+_CANDIDATES = {"sft": "selection/sft", "dpo": "selection/pairs", "rm": "selection/pairs", "ppo": "selection/ppo"}
 
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str) -> Any:
     """The iteration decides the threshold: it moves when another earlier round trains."""
+    battles = Partition("battles", (round_, fought_in(stage), TRAINING))
     return {
-        "battles": lake.require(Partition("battles", (round_, stage, TRAINING)), "`arena-etl judge` comes first."),
+        "battles": lake.require(battles, "`arena-etl judge` comes first."),
         **_settings(config, lake, round_, stage),
     }
 
@@ -30,7 +31,7 @@ def select(config: Config, lake: Lake, staging: Staging, round_: str, stage: str
 
     Raises InputError when the strategy or the group goes by a column that is unknown for the whole slice.
     """
-    settings = {**_settings(config, lake, round_, stage), "round": round_, "stage": stage}
+    settings = {**_settings(config, lake, round_, stage), "round": round_, "stage": fought_in(stage)}
     with lake.connect(["battles", "responses", "instructions"]) as connection:
         for table in ("scored_answers", "prompted_answers"):
             sql.materialize(connection, table, f"selection/{table}", **settings)
@@ -43,6 +44,9 @@ def select(config: Config, lake: Lake, staging: Staging, round_: str, stage: str
                     f"{setting} goes by it. Ingest instructions with a known {column}, or choose another setting."
                 )
             counts[f"unknown_{column}"] = coverage["items"] - coverage[f"with_{column}"]
+        settings["stage"] = stage  # that of the rows; for the reward model it is not the battles' own
+        if stage == "ppo":
+            sql.materialize(connection, "preference_pairs", "selection/pairs", **settings)
         sql.materialize(connection, "candidates", _CANDIDATES[stage], **settings)
         rows = sql.run(connection, "selection/draw", **settings).to_arrow_table()
     staging.write(unit, "examples", rows)
@@ -55,7 +59,7 @@ def _settings(config: Config, lake: Lake, round_: str, stage: str) -> dict[str, 
     with lake.connect(["training_runs"]) as connection:
         [(iteration,)] = sql.run(connection, "selection/iteration", round=round_).fetchall()
     return {
-        "target": champion(config, lake, round_, stage).contestant_id,
+        "target": opener(config, lake, round_, stage).contestant_id,
         "iteration": iteration,
         "margin": selection.margin(stage, iteration) if selection.strategy == "threshold" else None,
         "strategy": selection.strategy,

@@ -58,7 +58,8 @@ def _arrow_schema(name: str) -> Any:
 
 
 ROUND = Column("round", "VARCHAR", "date of the nightly round, YYYY-MM-DD, UTC")
-STAGE = Column("stage", "VARCHAR", "stage of the round: sft or dpo")
+STAGE = Column("stage", "VARCHAR", "stage of the round: sft, dpo or ppo")
+TRAINED = Column("stage", "VARCHAR", "what learns: sft, dpo, rm (the reward model of the stage ppo) or ppo")
 ARENA = Column("arena", "VARCHAR", "training (the slice drawn for the stage) or wizard_arena (the held-out test set)")
 INSTRUCTION = Column("instruction_id", "VARCHAR", "SHA-256 of the canonical conversation")
 SCOPE = Column("scope", "VARCHAR", "arena whose battles count, or a part of it such as wizard_arena/category=math")
@@ -453,13 +454,13 @@ _DECLARED = (
         partition_by=("round", "stage"),
         columns=(
             ROUND,
-            STAGE,
+            TRAINED,
             Column("example_id", "VARCHAR", "hash of round, stage, instruction and turn, 32 hex digits"),
             INSTRUCTION,
             TURN,
             Column("prompt", CONVERSATION, "what came before the answer, last turn is the user's"),
-            Column("chosen", "VARCHAR", "answer to learn: the winner's"),
-            Column("rejected", "VARCHAR", "answer to avoid: the loser's; null for sft", nullable=True),
+            Column("chosen", "VARCHAR", "answer to learn: the winner's; null for ppo", nullable=True),
+            Column("rejected", "VARCHAR", "answer to avoid: the loser's; null for sft and ppo", nullable=True),
             Column("chosen_model", "VARCHAR", "contestant_id of the winner"),
             Column("rejected_model", "VARCHAR", "contestant_id of the loser; for sft, the target"),
             Column("margin", "DOUBLE", "score difference that selected it"),
@@ -475,22 +476,39 @@ _DECLARED = (
         partition_by=("round", "stage"),
         columns=(
             ROUND,
-            STAGE,
+            TRAINED,
             Column("run_id", "VARCHAR", "round, stage and fingerprint of the inputs"),
             Column("parent", "VARCHAR", "contestant that was trained"),
-            Column("candidate", "VARCHAR", "contestant that came out; null when nothing was trained", nullable=True),
-            Column("status", "VARCHAR", "trained, or skipped when nothing was selected"),
+            Column(
+                "candidate",
+                "VARCHAR",
+                "contestant that came out; null where none did, and for rm",
+                nullable=True,
+            ),
+            Column("status", "VARCHAR", "trained; skipped: nothing to learn from; stopped: a guard ended it"),
+            Column("reason", "VARCHAR", "why it was skipped or stopped", nullable=True),
             Column("examples", "BIGINT", "examples in the training set"),
             Column("steps", "BIGINT", "optimizer steps"),
             Column("effective_batch_size", "BIGINT", "devices x micro batch x accumulation"),
             Column("hyperparameters", "VARCHAR", "the stage's settings, JSON"),
             Column("versions", "VARCHAR", "versions of the training libraries, JSON"),
             Column("data_version", "BIGINT", "version of training_sets that was read"),
+            Column("data_sha256", "VARCHAR", "hash of the examples: ids, prompts and answers", nullable=True),
+            Column("release_id", "BIGINT", "newest release when it was trained; null: there was none", nullable=True),
+            Column("config_hash", "VARCHAR", "SHA-256 of the resolved configuration", nullable=True),
+            Column("seed", "BIGINT", "seed of the training", nullable=True),
             Column(
                 "curve",
                 "STRUCT(step BIGINT, loss DOUBLE, learning_rate DOUBLE, grad_norm DOUBLE)[]",
                 "one entry per optimizer step",
             ),
+            Column(
+                "metrics",
+                "STRUCT(step BIGINT, name VARCHAR, value DOUBLE)[]",
+                "what else was logged at every step: entropy, kl, rewards/margins, objective/scores...",
+                nullable=True,
+            ),
+            Column("accuracy", "DOUBLE", "rm: share of the held-out pairs that it orders rightly", nullable=True),
             Column("first_loss", "DOUBLE", "loss of the first step", nullable=True),
             Column("last_loss", "DOUBLE", "mean loss of the last quarter of the steps", nullable=True),
             Column("checkpoint", "VARCHAR", "URI of the checkpoint", nullable=True),
@@ -510,11 +528,25 @@ _DECLARED = (
             Column("champion", "VARCHAR", "contestant that held the place before"),
             Column("decision", "VARCHAR", "promoted or kept"),
             Column("reason", "VARCHAR", "the comparison in words"),
-            Column("test", "VARCHAR", "name of the test"),
+            Column("test", "VARCHAR", "name of the test, or forced"),
             Column("difference", "DOUBLE", "candidate's rating minus the champion's", nullable=True),
             Column("lower", "DOUBLE", "lower bound of the difference", nullable=True),
             Column("upper", "DOUBLE", "upper bound of the difference", nullable=True),
             Column("instructions", "BIGINT", "test instructions that both answered and that were judged"),
+            Column("length_controlled", "DOUBLE", "candidate's win rate if answers were equally long", nullable=True),
+            Column(
+                "checks",
+                "STRUCT(name VARCHAR, passed BOOLEAN, detail VARCHAR)[]",
+                "every condition that was looked at; all must pass",
+                nullable=True,
+            ),
+            Column(
+                "same_judges",
+                "BOOLEAN",
+                "whether those who judged what the stage learned from judged its test as well",
+                nullable=True,
+            ),
+            Column("decided_by", "VARCHAR", "rule, or the person who forced it", nullable=True),
             CREATED,
         ),
     ),

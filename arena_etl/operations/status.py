@@ -9,6 +9,7 @@ from arena_etl.flywheel import INGEST, STEPS, round_plan
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.releases import releases
 from arena_etl.progress import notes
+from arena_etl.rounds import fought_in
 
 
 def status(config: Config, lake: Lake, round_: str | None = None) -> list[dict[str, Any]]:
@@ -37,8 +38,9 @@ def status(config: Config, lake: Lake, round_: str | None = None) -> list[dict[s
             if len(keys) == 1:
                 steps[name] = done
             else:
-                label = f"{name}:{keys[2]}" if len(keys) == 3 else name
-                stages[keys[1]][label] = done
+                stage = fought_in(keys[1])
+                detail = keys[2] if len(keys) == 3 else keys[1] if keys[1] != stage else None
+                stages[stage][f"{name}:{detail}" if detail else name] = done
         release = [r.release_id for r in published if r.round == each]
         entries.append(
             {

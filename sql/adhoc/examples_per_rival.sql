@@ -25,4 +25,4 @@ select
     categories,
     mean_margin
 from rivals
-order by round, list_position(['sft', 'dpo'], stage), examples desc, chosen_model;
+order by round, list_position(['sft', 'dpo', 'ppo'], stage), examples desc, chosen_model;

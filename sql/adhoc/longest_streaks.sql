@@ -2,7 +2,7 @@
 -- Grain: model, result (win, loss).
 -- Inputs: battles.
 -- Variables: target (contestant id; default: all models).
--- Method: usable battles in the order of online Elo: round, stage (sft before dpo), training before the test set,
+-- Method: usable battles in the order of online Elo: round, stage (sft, dpo, ppo), training before the test set,
 --   instruction, turn, pair, judge. A tie ends both runs; of equally long ones the first is shown.
 with sides as (
     select
@@ -23,7 +23,7 @@ ordered_sides as (
         row_number() over (
             partition by model
             order by
-                round, list_position(['sft', 'dpo'], stage), arena, instruction_id, turn, model_a, model_b, judge_id
+                round, list_position(['sft', 'dpo', 'ppo'], stage), arena, instruction_id, turn, model_a, model_b, judge_id
         ) as position
     from sides
     where model = coalesce(getvariable('target')::varchar, model)

@@ -11,7 +11,7 @@ with target as (
             (
                 select if(decision = 'promoted', candidate, champion)
                 from promotions
-                order by round desc, created_at desc, list_position(['sft', 'dpo'], stage) desc
+                order by round desc, created_at desc, list_position(['sft', 'dpo', 'ppo'], stage) desc
                 limit 1
             ),
             (

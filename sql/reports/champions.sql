@@ -10,7 +10,7 @@ with stages as (
     union
     select stage from battles where round = $round
     union
-    select stage from training_runs where round = $round
+    select stage from training_runs where round = $round and stage <> 'rm' -- shares the battles of ppo
     union
     select stage from promotions where round = $round
 ),

@@ -13,7 +13,11 @@ select
     difference,
     lower,
     upper,
-    instructions
+    instructions,
+    length_controlled,
+    checks,
+    same_judges,
+    decided_by
 from promotions
 where round = $round
 order by stage;

@@ -1,6 +1,6 @@
 -- Purpose: which of a stage's candidates become its training set: the strategy's order, at most n per group, a size.
 -- Grain: example_id.
--- Inputs: candidates (the rows of sft.sql or pairs.sql), instructions.
+-- Inputs: candidates (the rows of sft.sql, pairs.sql or ppo.sql), instructions.
 -- Parameters: $strategy, $size (examples wanted; null: all), $max_per_group (examples per group; null: any number),
 --   $group (category or cluster), $seed.
 -- Method: candidates are put into one order and taken from its front; of each group only the first $max_per_group

@@ -155,18 +155,22 @@ def training_sets() -> list[Row]:
 
 def training_runs() -> list[Row]:
     common = {**STAGED, "parent": A, "effective_batch_size": 8, "hyperparameters": "{}", "versions": "{}",
-              "data_version": 0, "created_at": NOW}  # fmt: skip
+              "data_version": 0, "data_sha256": identity(4), "release_id": None, "config_hash": identity(6), "seed": 0,
+              "metrics": [{"step": 1, "name": "entropy", "value": 1.0}], "accuracy": None, "created_at": NOW}  # fmt: skip
     return [
-        {**common, "run_id": "r1", "candidate": B, "status": "trained", "examples": 2, "steps": 1,
+        {**common, "run_id": "r1", "candidate": B, "status": "trained", "reason": None, "examples": 2, "steps": 1,
          "curve": [{"step": 1, "loss": 2.0, "learning_rate": 1e-5, "grad_norm": 1.0}], "first_loss": 2.0,
          "last_loss": 1.5, "checkpoint": "lake/checkpoints/r1", "seconds": 1.0},
-        {**common, "run_id": "r2", "stage": "dpo", "candidate": None, "status": "skipped", "examples": 0, "steps": 0,
+        {**common, "run_id": "r2", "stage": "dpo", "candidate": None, "status": "skipped",
+         "reason": "nothing was selected", "examples": 0, "steps": 0,
          "curve": [], "first_loss": None, "last_loss": None, "checkpoint": None, "seconds": 0.0},
     ]  # fmt: skip
 
 
 def promotions() -> list[Row]:
-    common = {**STAGED, "champion": A, "reason": "r", "test": "bootstrap", "instructions": 20, "created_at": NOW}
+    common = {**STAGED, "champion": A, "reason": "r", "test": "bootstrap", "instructions": 20,
+              "length_controlled": 0.6, "checks": [{"name": "rating", "passed": True, "detail": "d"}], "same_judges": True,
+              "decided_by": "rule", "created_at": NOW}  # fmt: skip
     return [
         {**common, "candidate": B, "decision": "promoted", "difference": 10.0, "lower": 1.0, "upper": 20.0},
         {**common, "stage": "dpo", "candidate": None, "decision": "kept", "difference": None, "lower": None,

@@ -286,10 +286,14 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
             {"example_id": f"{3:032x}", "stage": "dpo", "chosen": "same", "rejected": "same", "margin": NAN},
             {"example_id": f"{4:032x}", "stage": "dpo", "chosen_model": make.A, "prompt": []},
             {"example_id": f"{5:032x}", "rejected": "none asked for", "battle_ids": []},
+            {"example_id": f"{6:032x}", "chosen": None},
+            {"example_id": f"{7:032x}", "stage": "rm"},
+            {"example_id": f"{8:032x}", "stage": "ppo", "rejected": "no answer is asked for"},
         ],
         "match_regex(round) be_in_set(stage) match_regex(example_id) match_regex(chosen) match_regex(license) "
         "be_in_set(category) be_between(turn) select_column_values_to_be_unique_within_record(chosen, rejected) "
-        "be_between(margin) not_be_null(rejected)/dpo be_null(rejected)/sft "
+        "be_between(margin) not_be_null(rejected)/dpo be_null(rejected)/sft not_be_null(chosen)/answers "
+        "not_be_null(rejected)/rm be_null(rejected)/ppo be_null(chosen)/ppo "
         "select_column_values_to_be_unique_within_record(chosen_model, rejected_model) "
         "match_regex(prompt) match_regex(battle_ids)",
         "",
@@ -301,10 +305,13 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
             {"run_id": "c", "first_loss": float("inf"), "last_loss": NAN, "steps": -1, "effective_batch_size": 0},
             {"run_id": "d", "last_loss": 2.5, "hyperparameters": "x", "versions": "x"},
             {"run_id": "e", "status": "skipped"},
+            {"run_id": "f", "status": "stopped", "accuracy": 1.5},
         ],
         "match_regex(round) be_in_set(stage) be_in_set(status) be_between(examples) be_between(seconds) "
         "not_be_null(candidate)/trained not_be_null(checkpoint)/trained not_be_null(first_loss)/trained "
-        "not_be_null(last_loss)/trained be_null(candidate)/skipped be_between(first_loss) be_between(last_loss) "
+        "not_be_null(last_loss)/trained be_null(candidate)/skipped "
+        "be_null(candidate)/stopped not_be_null(reason)/reasons be_between(accuracy) be_between(first_loss) "
+        "be_between(last_loss) "
         "be_between(steps) be_between(steps)/trained be_between(effective_batch_size)/trained "
         "be_json_parseable(hyperparameters) be_json_parseable(versions)",
         "pair_values_a_to_be_greater_than_b(first_loss, last_loss)",
@@ -313,11 +320,11 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
         [
             {"round": "x", "stage": "x", "decision": "later", "instructions": -1},
             {"round": "2026-01-02", "candidate": None, "difference": None, "lower": None},
-            {"round": "2026-01-03", "lower": 30.0},
+            {"round": "2026-01-03", "lower": 30.0, "length_controlled": 1.5, "reason": " "},
         ],
         "match_regex(round) be_in_set(stage) be_in_set(decision) be_between(instructions) "
         "not_be_null(candidate)/promoted not_be_null(difference)/promoted not_be_null(lower)/promoted "
-        "pair_values_a_to_be_greater_than_b(upper, lower)",
+        "pair_values_a_to_be_greater_than_b(upper, lower) be_between(length_controlled) match_regex(reason)",
         "",
     ),
 }

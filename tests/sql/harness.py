@@ -62,6 +62,7 @@ INTERMEDIATES = {
     "battle_ids VARCHAR[]",
     "prompted_answers": "instruction_id VARCHAR, turn INTEGER, contestant_id VARCHAR, "
     'prompt STRUCT("role" VARCHAR, "content" VARCHAR)[], text VARCHAR',
+    "training_examples": TRAINING_SET,
     "battle_rows": "file VARCHAR, file_number INTEGER, row BIGINT, time VARCHAR, instruction_id VARCHAR, turn VARCHAR, "
     "judge_id VARCHAR, model_a VARCHAR, model_b VARCHAR, kind VARCHAR, label VARCHAR, subscope VARCHAR, metadata VARCHAR, "
     "answer_a VARCHAR, answer_b VARCHAR",

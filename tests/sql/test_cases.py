@@ -1,5 +1,6 @@
 """Every SQL file against small inputs with results computed by hand, without input, and on shuffled input."""
 
+import hashlib
 from typing import Any
 
 import duckdb
@@ -28,6 +29,7 @@ PUBLISHED = {
     "selection/ppo": "training_sets",
     "selection/draw": "training_sets",
     "decontamination/evidence": "contamination",
+    "training/examples": "training_sets",
 }
 # The files whose rows other files read.
 SOURCES = {
@@ -78,6 +80,8 @@ WITHOUT_INPUT: dict[str, list[tuple[Any, ...]]] = {
     "quality/instructions": [("(all)", 0, 0, None, None, None)],
     "quality/training_sets": [("(all)", 0, None, 0, 0, None, None, None, None)],
     "quality/promotions": [("(all)", None, None, None, None)],
+    "promotion/judges": [([], [], False)],
+    "training/digest": [(0, hashlib.sha256(b"").hexdigest())],
 }
 PARAMETERS = RATING_PARAMETERS | {
     "stage": "sft",
@@ -101,6 +105,7 @@ PARAMETERS = RATING_PARAMETERS | {
     "panel_id": "panel",
     "rule": "mean",
     "quorum": 1,
+    "accumulate": True,
     "touching_separated": True,
     "imported": False,
     "slice_size": 10,
@@ -125,7 +130,6 @@ PARAMETERS = RATING_PARAMETERS | {
     "shortest": 8,
     "neighbours": 5,
     "similarity": 0.8,
-    "now": "2026-01-01",
     "model": "encoder",
 }
 

@@ -1,8 +1,9 @@
-"""Both stages train a tiny random model for real."""
+"""SFT and DPO train a tiny random model for real."""
 
 import contextlib
 import io
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from arena_etl.config import DpoTraining, Engine, Training
+from arena_etl.config import DpoTraining, Engine, Guards, Lora, SftTraining
 from arena_etl.errors import ArenaError, InputError
+from arena_etl.training.callbacks import Watch
 from arena_etl.training.trainers import TrainingResult, train_dpo, train_sft
 from tests.tiny_model import make_tiny_model
 
@@ -50,9 +52,9 @@ def table(repeats: int = 3) -> pa.Table:
     return pa.Table.from_pylist([example(n, *PAIRS[n % len(PAIRS)]) for n in range(repeats * len(PAIRS))])
 
 
-def sft_settings(**changes: Any) -> Training:
+def sft_settings(**changes: Any) -> SftTraining:
     settings = {"learning_rate": 5e-3, "epochs": 6, "batch_size": 4, "micro_batch": 2, "max_length": 128}
-    return Training(**(settings | changes))
+    return SftTraining(**(settings | changes))
 
 
 def dpo_settings(**changes: Any) -> DpoTraining:
@@ -218,9 +220,89 @@ def test_a_loss_that_is_not_a_number_keeps_nothing(base: Path, tmp_path: Path, t
     tensors = weights(base)
     tensors["model.norm.weight"].fill_(math.inf)
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ArenaError, match="step 1: loss is nan"):
-        train(table(1), broken, out, settings, ENGINE)
+    result = train(table(1), broken, out, settings, ENGINE)
+    assert result.stopped is not None and "loss is nan at step 1" in result.stopped
     assert list(out.parent.iterdir()) == []
+
+
+def test_an_adapter_is_merged_into_an_ordinary_checkpoint(base: Path, tmp_path: Path) -> None:
+    import torch
+
+    lora = Lora(rank=4, target_modules=("q_proj", "v_proj"))
+    result = train_sft(table(1), base, tmp_path / "out", sft_settings(lora=lora), ENGINE)
+    assert result.curve[-1].loss < result.curve[0].loss
+    before, after = weights(base), weights(tmp_path / "out")
+    assert before.keys() == after.keys()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved and all(".q_proj." in name or ".v_proj." in name for name in moved)
+
+
+def test_packed_examples_do_not_see_each_other(base: Path, tmp_path: Path) -> None:
+    """Several examples in one sequence have the loss that they have on their own."""
+    packed = train_sft(table(1), base, tmp_path / "packed", sft_settings(epochs=1, packing=True), ENGINE)
+    alone = train_sft(table(1), base, tmp_path / "alone", sft_settings(epochs=1), ENGINE)
+    assert packed.curve[0].loss == pytest.approx(alone.curve[0].loss, abs=1e-4)
+
+
+def test_dpo_is_pulled_to_another_reference(base: Path, tmp_path: Path) -> None:
+    """Where the reference is another model, the first loss is not that of no difference."""
+    other = make_tiny_model(tmp_path / "other", seed=1)
+    result = train_dpo(
+        table(1), base, tmp_path / "out", dpo_settings(epochs=1, batch_size=3, micro_batch=3), ENGINE, reference=other
+    )
+    differences = [
+        log_probability(base, question, chosen)
+        - log_probability(base, question, rejected)
+        - log_probability(other, question, chosen)
+        + log_probability(other, question, rejected)
+        for question, chosen, rejected in PAIRS
+    ]
+    expected = sum(math.log1p(math.exp(-0.3 * difference)) for difference in differences) / len(differences)
+    assert result.curve[0].loss == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_training_that_learns_nothing_is_stopped(base: Path, tmp_path: Path) -> None:
+    watch = Watch(Guards(ln2_steps=5))
+    result = train_dpo(table(), base, tmp_path / "out", dpo_settings(learning_rate=1e-12), ENGINE, watch)
+    assert result.stopped is not None and "stuck at ln 2" in result.stopped
+    assert result.steps == 5
+    assert not (tmp_path / "out").exists()
+
+
+def test_answers_that_grow_stop_the_training(base: Path, tmp_path: Path) -> None:
+    """Trained on one long text, the model ends its answers no more."""
+    watch = Watch(Guards(probe_steps=6, probe_tokens=64, max_length_growth=1.2, max_repetition=0.1))
+    examples = pa.Table.from_pylist([example(n, PAIRS[0][0], "sea " * 60, None) for n in range(8)])
+    result = train_sft(examples, base, tmp_path / "out", sft_settings(epochs=40, learning_rate=2e-2), ENGINE, watch)
+    assert (result.stopped is not None and "repeats itself" in result.stopped) or "grew" in str(result.stopped)
+
+
+def test_an_effective_batch_that_the_devices_cannot_make_is_refused(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not a multiple of micro_batch"):
+        sft_settings(batch_size=6, micro_batch=4)
+
+
+def test_progress_is_told_step_by_step(base: Path, tmp_path: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    watch = Watch(Guards(), heard=lambda step, total, metrics: heard.append((step, total)))
+    train_sft(table(1), base, tmp_path / "out", sft_settings(epochs=3), ENGINE, watch)
+    assert heard == [(step, 3) for step in (1, 2, 3)]
+
+
+def test_checkpoints_are_made_and_gone_on_from(
+    base: Path, sft: tuple[TrainingResult, Path, str], tmp_path: Path
+) -> None:
+    """A run that goes on from step 9 ends where the undisturbed one ended."""
+    saved = tmp_path / "saved"
+
+    def save(folder: Path) -> None:
+        if folder.name == "checkpoint-9":
+            shutil.copytree(folder, saved)
+
+    train_sft(table(), base, tmp_path / "first", sft_settings(), ENGINE, Watch(Guards(), save=save, save_steps=9))
+    result = train_sft(table(), base, tmp_path / "out", sft_settings(), ENGINE, Watch(Guards(), resume=saved))
+    assert [step.step for step in result.curve] == list(range(1, 19))
+    assert same(tmp_path / "out", sft[1])
 
 
 def test_a_second_run_replaces_the_checkpoint_whole(base: Path, tmp_path: Path) -> None:

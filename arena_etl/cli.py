@@ -123,12 +123,41 @@ def init(
 
 
 @app.command()
-def ingest(as_json: Json = False) -> None:
-    """Land the configured sources and prepare clean instructions."""
-    from arena_etl.flywheel import INGEST
+def ingest(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...",
+            help="Names of configured sources, or files, folders, globs, s3:// and hf://datasets/ places. Default: all sources.",
+        ),
+    ] = None,
+    license_: Annotated[str, typer.Option("--license", help="Of a place's rows that do not name their own.")] = "",
+    split: Annotated[configuration.Split, typer.Option(help="What the rows of a place are for.")] = "train",
+    as_json: Json = False,
+) -> None:
+    """Land sources, clean and compare their rows, and tell what was taken out and why.
 
-    config, _ = _open()
-    _steps([(name, (source.name,)) for source in config.sources for name in INGEST], as_json)
+    A source that did not change is passed over, rows that were seen before are not looked at again. Shapes, columns and
+    filters: docs/instructions.md.
+
+    \b
+    arena-etl ingest
+    arena-etl ingest my-source
+    arena-etl ingest 'logs/2026-01-*.jsonl.gz' --license proprietary
+    """
+    from arena_etl.flywheel import INGEST
+    from arena_etl.operations.ingestion import funnel, with_sources
+
+    config, lake = _open()
+    if sources:
+        config = with_sources(config, sources, license_, split)
+    names = [source.name for source in config.sources]
+    summaries = _steps([(step, (name,)) for name in names for step in INGEST], False, config=config)
+    rows = funnel(lake, names)
+    if as_json:
+        _print_json({"steps": summaries, "funnel": rows})
+        return
+    _print_rows(["source", "step", "rows"], rows)
 
 
 @app.command("import")
@@ -721,11 +750,14 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _steps(plan: list[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool = False) -> list[dict[str, Any]]:
+def _steps(
+    plan: list[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool = False, config: Config | None = None
+) -> list[dict[str, Any]]:
     """Do the steps with their audits; a line per step on stderr, the summaries as JSON where asked for."""
     from arena_etl.flywheel import do
 
-    config, lake = _open()
+    configured, lake = _open()
+    config = config or configured
     summaries = []
     for name, keys in plan:
         summary = do(config, lake, name, *keys)

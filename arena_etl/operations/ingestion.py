@@ -37,7 +37,9 @@ def with_sources(config: Config, chosen: Sequence[str], license_: str, split: Sp
 
 def funnel(lake: Lake, sources: Sequence[str]) -> list[dict[str, Any]]:
     """Rows in, removed by reason, and left, per source and in order (sql/instructions/funnel.sql)."""
-    with lake.connect(["raw_instructions", "instructions", "quarantine"]) as connection:
+    with lake.connect(
+        ["raw_instructions", "instructions", "quarantine", "near_duplicates", "contamination"]
+    ) as connection:
         rows = sql.run(connection, "instructions/funnel").to_arrow_table().to_pylist()
     return [row for row in rows if row["source"] in sources]
 

@@ -137,8 +137,8 @@ def test_configuration_decides_sources_and_stages(tmp_path: Path) -> None:
     graph = read_dag(tmp_path, {"sources": sources, "stages": ["dpo"]})["graph"]
 
     assert graph["resolve_round"] == ["ingest_one_two.land"]
-    assert graph["ingest_one_two.audit_embeddings"] == ["ingest_three.land"]
-    assert graph["ingest_three.audit_embeddings"] == ["plan"]
+    assert graph["ingest_one_two.audit_near_duplicates"] == ["ingest_three.land"]
+    assert graph["ingest_three.audit_near_duplicates"] == ["plan"]
     assert graph["audit_plans"] == ["dpo.draw"]
     assert not [task for task in graph if task.startswith("sft.")]
 

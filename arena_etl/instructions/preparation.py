@@ -54,10 +54,9 @@ def prepare(config: Config, lake: Lake, staging: Staging, source_name: str, unit
     rules = digest(_rules(config, source))[:8]
     now = datetime.now(UTC)
     with (
-        lake.connect(["raw_instructions", "instructions", "quarantine"]) as connection,
+        lake.spilling(["raw_instructions", "instructions", "quarantine"], MEMORY) as connection,
         tempfile.TemporaryDirectory(prefix="arena-etl-") as folder,
     ):
-        connection.execute(f"set memory_limit = '{MEMORY}'; set temp_directory = '{folder}'")
         _check_split(connection, source)
         sql.materialize(
             connection, "settled", "instructions/settled_rejects", source=source_name, meant_for="instructions"

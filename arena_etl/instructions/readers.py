@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-BLOCK = 32 << 20  # bytes of lines that are handled together
+BLOCK = 16 << 20  # bytes of lines that are handled together
 MOST_BYTES = 64 << 20  # of one row
 SHOWN_BYTES = 1 << 20  # of a longer row, kept for people
 BATCH_ROWS = 50_000

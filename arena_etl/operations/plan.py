@@ -96,7 +96,9 @@ class _Planner:
     def __init__(self, config: Config, lake: Lake, round_: str) -> None:
         self._config, self._lake, self._round = config, lake, round_
         self._counters: dict[str, Callable[[Sequence[str]], list[int]]] = {}
-        self._connection = lake.connect(["instructions", "slices", "responses", "verdicts"])
+        self._connection = lake.connect(
+            ["instructions", "slices", "responses", "verdicts", "near_duplicates", "contamination"]
+        )
         _draw_ahead(self._connection, config, round_)
         history = sql.run(self._connection, "plan/history").to_arrow_table().to_pylist()
         self._history = {(row["kind"], row["name"]): row for row in history}

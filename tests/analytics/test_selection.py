@@ -67,6 +67,7 @@ def instruction(number: int, difficulty: float | None) -> dict[str, Any]:
         "conversation": [{"role": "user", "content": "?" * (number + 1)}],
         "category": CATEGORIES[number % 2],
         "license": "CC0-1.0",
+        "split": "train",
         "difficulty": difficulty,
     }
 

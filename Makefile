@@ -65,6 +65,7 @@ bench: setup ## Measure against named peers (benchmarks/README.md)
 	$(BIN)/python benchmarks/openai_engine.py
 	$(BIN)/python benchmarks/judge_prefix.py
 	$(BIN)/python benchmarks/arena_stage.py
+	$(BIN)/python benchmarks/ingest.py
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena_etl.config import Config, source_path
+from arena_etl.config import Config
 from arena_etl.contestants import LOCAL
 from arena_etl.errors import ArenaError
+from arena_etl.instructions.sources import files
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import releases
 from arena_etl.lake.storage import Storage
@@ -100,11 +101,7 @@ def _free_space(config: Config) -> str:
 
 def _sources(config: Config) -> str:
     storage = Storage.of(config)
-    for source in config.sources:
-        path = source_path(source)
-        with storage.filesystem_of(path).open(path, "rb") as file:
-            file.read(1)
-    return ", ".join(source.name for source in config.sources)
+    return ", ".join(f"{source.name} ({len(files(storage, source))} files)" for source in config.sources)
 
 
 def _checkpoints(config: Config) -> str:

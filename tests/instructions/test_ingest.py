@@ -11,6 +11,7 @@ from arena_etl.config import Config
 from arena_etl.errors import GateStopped, InputError
 from arena_etl.flywheel import do
 from arena_etl.lake.delta import Lake
+from arena_etl.operations.ingestion import funnel, with_sources
 
 
 def line(text: str, **changes: Any) -> dict[str, Any]:
@@ -160,8 +161,67 @@ def test_a_source_without_a_licence_is_refused(tmp_path: Path) -> None:
     assert rows(lake, "select count(*) from raw_instructions") == [(0,)]
 
 
+def test_refused_rows_are_looked_at_again_only_under_other_rules(tmp_path: Path) -> None:
+    lines = [json.dumps(line(f"What is {n} + 1 in words?")) for n in range(20)] + [json.dumps(line("2 + 2?"))]
+    config, lake = setup(tmp_path, lines)
+    assert ingest(config, lake)[1]["length"] == 1
+    config, lake = setup(tmp_path, [*lines, json.dumps(line("What is 99 + 1 in words?"))])
+    assert ingest(config, lake)[1]["rows"] == 1
+    shorter = config.model_copy(update={"cleaning": config.cleaning.model_copy(update={"min_characters": 5})})
+    prepared = ingest(shorter, lake)[1]
+    assert (prepared["rows"], prepared["new"]) == (1, 1)
+    assert rows(lake, "select count(*) from instructions") == [(22,)]
+
+
+def test_a_stopped_batch_is_counted_again(tmp_path: Path) -> None:
+    config, lake = setup(tmp_path, [json.dumps(line("What is 2 + 2?")), "{broken", "{broken too"])
+    for _ in range(2):
+        with pytest.raises(GateStopped, match="2 of 3 rows were refused"):
+            ingest(config, lake)
+
+
+def test_what_filters_take_out_does_not_stop_a_batch(tmp_path: Path) -> None:
+    lines = [json.dumps(line(f"{n} + 1?")) for n in range(20)] + [json.dumps(line("What is 2 + 2 in words?"))]
+    config, lake = setup(tmp_path, lines)
+    assert ingest(config, lake)[1]["length"] == 20
+    assert rows(lake, "select distinct state, expectation from quarantine") == [("removed", "length")]
+    assert {row["step"]: row["rows"] for row in funnel(lake, ["mine"])} == {"in": 21, "length": 20, "out": 1}
+
+
+def test_a_changed_file_adds_its_new_rows_and_a_renamed_one_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(json.dumps({"prompt": "Name three rivers of Spain."}))
+    flags = {"root": str(tmp_path / "lake"), "sources": [{"name": "mine", "path": str(folder), "license": "MIT"}]}
+    config = configuration.load(flags=flags)
+    lake = Lake.open(config)
+    ingest(config, lake)
+    (folder / "a.jsonl").rename(folder / "z.jsonl")
+    (folder / "b.jsonl").write_text(json.dumps({"prompt": "Why is the sky blue at noon?"}))
+    landed, prepared = ingest(config, lake)
+    assert (landed["files"], landed["files_known"], landed["new"], prepared["new"]) == (2, 1, 1, 1)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     config, lake = setup(tmp_path, [])
     (tmp_path / "source.jsonl").unlink()
     with pytest.raises(InputError, match=r"source mine: .*source\.jsonl cannot be read"):
         ingest(config, lake)
+
+
+def test_places_become_sources_of_one_run() -> None:
+    config = configuration.load(flags={"sources": [{"name": "mine", "path": "a.jsonl"}]})
+    chosen = with_sources(
+        config, ["mine", "s3://bucket/logs/2026-*.jsonl.gz", "data/pool/"], "MIT", "benchmark"
+    ).sources
+    assert [(s.name, s.path, s.license, s.split) for s in chosen] == [
+        ("mine", "a.jsonl", "", "train"),
+        ("2026", "s3://bucket/logs/2026-*.jsonl.gz", "MIT", "benchmark"),
+        ("pool", "data/pool/", "MIT", "benchmark"),
+    ]
+    with pytest.raises(
+        InputError, match="'yours': not in the configuration, which names \\['mine'\\], and no path either"
+    ):
+        with_sources(config, ["yours"], "", "train")
+    with pytest.raises(InputError, match="a source is called mine already"):
+        with_sources(config, ["b/mine.jsonl"], "", "train")

@@ -267,3 +267,20 @@ def test_the_order_of_the_rows_changes_nothing_that_is_kept(
     random.Random(seed).shuffle(shuffled)
     first, second = (cleaned(tmp_path_factory.mktemp("order"), rows)[0] for rows in (records, shuffled))
     assert sorted(first) == sorted(second)
+
+
+def test_files_on_s3(s3_settings: dict[str, Any], tmp_path: Path) -> None:
+    import s3fs
+
+    bucket = s3_settings["root"].removesuffix("/arena")
+    filesystem = s3fs.S3FileSystem(endpoint_url=s3_settings["s3_endpoint"], use_listings_cache=False)
+    filesystem.put_file(str(write(tmp_path, "rows.jsonl.gz")), f"{bucket}/given/j/rows.jsonl.gz")
+    filesystem.pipe_file(f"{bucket}/given/README.md", b"no data")
+    mine = {"name": "mine", "path": f"{bucket}/given", "license": "MIT"}
+    config = configuration.load(flags=s3_settings | {"sources": [mine]})
+    lake = Lake.open(config)
+    before = landing.inputs(config, lake, "mine")
+    assert perform(LAND, config, lake, "mine")["new"] == 4
+    assert staging_of(LAND, config, lake).read()["file"].unique().to_pylist() == ["rows.jsonl.gz"]
+    filesystem.pipe_file(f"{bucket}/given/j/rows.jsonl.gz", gzip.compress(jsonl(ROWS[:1]).encode()))
+    assert landing.inputs(config, lake, "mine") != before

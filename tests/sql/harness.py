@@ -109,7 +109,7 @@ INTERMEDIATES = {
     "items": "instruction_id VARCHAR, benchmark VARCHAR",
     **dict.fromkeys(("words", "test_words"), "instruction_id VARCHAR, words VARCHAR[]"),
     "alignments": "instruction_id VARCHAR, test_id VARCHAR, shift BIGINT",
-    "similarities": "instruction_id VARCHAR, test_id VARCHAR, similarity DOUBLE",
+    **dict.fromkeys(("similarities", "neighbours"), "instruction_id VARCHAR, test_id VARCHAR, similarity DOUBLE"),
     "shared_runs": "instruction_id VARCHAR, test_id VARCHAR, overlap INTEGER",
     # Both have the shape of the training sets that they become.
     **dict.fromkeys(("candidates", "preference_pairs"), TRAINING_SET),

@@ -62,6 +62,7 @@ SOURCES = {
     "items": "decontamination/items",
     "alignments": "decontamination/alignments",
     "shared_runs": "decontamination/shared_runs",
+    "neighbours": "decontamination/neighbours",
     "scored_answers": "selection/scored_answers",
     "prompted_answers": "selection/prompted_answers",
 }

@@ -366,7 +366,7 @@ class Decontamination(Section):
         8, ge=4, description="words of a test item that is shorter than ngram and still must not occur as a whole"
     )
     neighbours: int = Field(
-        0, ge=0, description="nearest training texts of every test item, by embedding, that may be removed (paper: 5)"
+        5, ge=0, description="nearest training texts of every test item, by embedding, that may be removed (paper: 5)"
     )
     similarity: float = Field(
         0.8, ge=-1, le=1, description="cosine similarity from which a nearest text is removed (paper: -1, all of them)"

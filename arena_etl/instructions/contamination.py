@@ -1,4 +1,4 @@
-"""Find the training instructions that a test set has too: the same conversation, or a long run of its words.
+"""Find the training instructions that a test set has too: the same conversation, a long run of its words, or its sense.
 
 New training rows are held against every test item, and the items of a new test set against every training row. A test set
 is a source whose split is not train.
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from arena_etl.config import Config
 from arena_etl.instructions.fresh import seen_until
+from arena_etl.instructions.neighbours import find_neighbours
 from arena_etl.instructions.preparation import BATCH, clean_batch
 from arena_etl.instructions.sources import source_of
 from arena_etl.lake import sql
@@ -19,7 +20,7 @@ from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 
-READS = ("raw_instructions", "instructions", "contamination")
+READS = ("raw_instructions", "instructions", "contamination", "embeddings")
 
 
 def inputs(config: Config, lake: Lake, source: str) -> Any:
@@ -44,6 +45,7 @@ def decontaminate(config: Config, lake: Lake, staging: Staging, source: str, uni
         sql.materialize(connection, "subjects", "decontamination/subjects", source=source, since=since)
         sql.materialize(connection, "items", "decontamination/items", source=source)
         _find_shared_runs(connection, settings.ngram, settings.shortest)
+        find_neighbours(connection, config, source)
         rows = sql.run(connection, "decontamination/evidence", now=datetime.now(UTC)).to_arrow_table()
         [(examined,)] = connection.sql("select count(*) from subjects").fetchall()
     staging.write(unit, "contamination", rows)
@@ -67,6 +69,7 @@ def _inputs(config: Config, lake: Lake, source: str, batch: int) -> Any:
     return {
         "loaded_until": batch,
         "landed": lake.fingerprint(Partition("raw_instructions", (source,))) if is_test else None,
+        "model": config.embedding.model_id if config.decontamination.neighbours else None,
         **config.decontamination.model_dump(),
     }
 

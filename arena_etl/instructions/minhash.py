@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import Any
 
 import pyarrow as pa
@@ -38,14 +39,15 @@ class MinHash:
         size = self.shingle
         if len(words) <= size:
             return {" ".join(words)} if words else set()
-        return {" ".join(words[start : start + size]) for start in range(len(words) - size + 1)}
+        return set(map(" ".join, zip(*(words[start:] for start in range(size)), strict=False)))
 
     def hashes(self, texts: Iterable[list[str]]) -> pa.ListArray:
-        """The 64-bit hashes of the distinct shingles of each text, UBIGINT[]."""
-        from rensa import RMinHash
+        """A 64-bit hash of every distinct shingle of each text, BIGINT[]: the same in this process, another in the next."""
+        import numpy as np
 
-        hashed: list[list[int]] = RMinHash.hash_token_sets([self.shingles(words) for words in texts])
-        return pa.array(hashed, pa.list_(pa.uint64()))
+        shingles = [self.shingles(words) for words in texts]
+        flat = np.fromiter(map(hash, chain.from_iterable(shingles)), np.int64)
+        return pa.ListArray.from_arrays(_offsets(map(len, shingles)), pa.array(flat))
 
     def signatures(self, texts: Iterable[list[str]]) -> pa.ListArray:
         """A 32-bit hash per band of each text, INTEGER[]; no bands for a text without words, which resembles nothing.
@@ -61,10 +63,12 @@ class MinHash:
         minima = np.array(matrix.to_rows(), np.uint64).reshape(-1, self.bands, self.rows)
         sums = (minima * np.array(_multipliers(self.rows), np.uint64)).sum(axis=2, dtype=np.uint64)
         hashes = (sums >> np.uint64(32)).astype(np.uint32).view(np.int32)
-        offsets = np.cumsum([0, *(self.bands if each else 0 for each in shingles)])
-        return pa.ListArray.from_arrays(
-            pa.array(offsets, pa.int32()), pa.array(hashes[[bool(each) for each in shingles]].ravel())
-        )
+        some = np.array([bool(each) for each in shingles], bool)
+        return pa.ListArray.from_arrays(_offsets(some * self.bands), pa.array(hashes[some].ravel()))
+
+
+def _offsets(lengths: Iterable[int]) -> pa.Array:
+    return pa.array(accumulate(lengths, initial=0), pa.int32())
 
 
 def _multipliers(count: int) -> list[int]:

@@ -3,17 +3,17 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from arena_etl import config as configuration
-from arena_etl.config import Config
+from arena_etl.config import Config, Filter
 from arena_etl.flywheel import INGEST, STEPS
 from arena_etl.lake.delta import Lake
 from arena_etl.steps import is_done, perform
 
 
 def sources(folder: Path, texts: Mapping[str, Iterable[str]], tests: Iterable[str] = (), **settings: Any) -> Config:
-    """A configuration with one source per name, in this order; those of ``tests`` are test sets."""
+    """A configuration with one source per name, in this order; those of ``tests`` are test sets. Nothing is cleaned."""
     declared = []
     for name, lines in texts.items():
         rows = (
@@ -22,15 +22,17 @@ def sources(folder: Path, texts: Mapping[str, Iterable[str]], tests: Iterable[st
         )
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
         split = "benchmark" if name in tests else "train"
-        declared.append({"name": name, "path": str(folder / f"{name}.jsonl"), "split": split})
+        path = str(folder / f"{name}.jsonl")
+        declared.append({"name": name, "path": path, "split": split, "skip": get_args(Filter)})
+    settings = {"decontamination": {"neighbours": 0}, **settings}
     return configuration.load(flags={"root": str(folder / "lake"), "sources": declared, **settings})
 
 
 def ingest(config: Config, *names: str) -> dict[str, dict[str, Any]]:
-    """Ingest these sources (none: all) and return the last summary of each step."""
+    """Ingest these sources (none: all) without embedding them, and return the last summary of each step."""
     lake = Lake.open(config)
     chosen = names or tuple(source.name for source in config.sources)
-    return {step: do(config, lake, step, name) for name in chosen for step in INGEST}
+    return {step: do(config, lake, step, name) for name in chosen for step in INGEST if step != "embed"}
 
 
 def do(config: Config, lake: Lake, name: str, source: str) -> dict[str, Any]:

@@ -5,9 +5,10 @@ import re
 from itertools import combinations
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from arena_etl.instructions.near_duplicates import first_independent
+from arena_etl.instructions.near_duplicates import remove
 from arena_etl.lake.delta import Lake
 from tests.instructions.supply import do, ingest, removed, rows, sources
 
@@ -151,5 +152,14 @@ def test_many_copies_of_a_template_are_found_within_the_window(tmp_path: Path) -
 
 
 def test_the_first_of_a_chain_stays() -> None:
-    assert first_independent([(1, 2, 0.8), (2, 3, 0.9), (3, 4, 0.7)]) == {2: (1, 0.8), 4: (3, 0.7)}
-    assert first_independent([(1, 3, 0.8), (2, 3, 0.9)]) == {3: (1, 0.8)}
+    """1 removes 2, so 2 cannot remove 3, and 3 removes 4."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table candidate_pairs as from (values (1, 2), (2, 3), (3, 4), (5, 6)) pairs(first, second)"
+        )
+        connection.execute(
+            "create table shingles as from (values (1, [1, 2, 3, 4]), (2, [2, 3, 4, 5]), (3, [3, 4, 5, 6]), (4, [4, 5, 6, 7]), "
+            "(5, [1, 2]), (6, [2, 3])) texts(place, hashes)"
+        )
+        remove(connection, 0.6)
+        assert connection.sql("from removed order by place").fetchall() == [(2, 1, 0.6), (4, 3, 0.6)]

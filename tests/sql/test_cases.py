@@ -30,6 +30,7 @@ PUBLISHED = {
     "selection/draw": "training_sets",
     "decontamination/evidence": "contamination",
     "training/examples": "training_sets",
+    "deduplication/near_duplicates": "near_duplicates",
 }
 # The files whose rows other files read.
 SOURCES = {
@@ -54,11 +55,14 @@ SOURCES = {
     "words": "instructions/words",
     "colliding": "deduplication/colliding",
     "candidate_pairs": "deduplication/candidate_pairs",
+    "leading_pairs": "deduplication/leading_pairs",
+    "removed": "deduplication/removed",
     "identical": "decontamination/identical",
     "subjects": "decontamination/subjects",
     "items": "decontamination/items",
     "alignments": "decontamination/alignments",
     "shared_runs": "decontamination/shared_runs",
+    "neighbours": "decontamination/neighbours",
     "scored_answers": "selection/scored_answers",
     "prompted_answers": "selection/prompted_answers",
 }

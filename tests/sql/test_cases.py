@@ -115,7 +115,6 @@ PARAMETERS = RATING_PARAMETERS | {
     "rounds": 3,
     "state": None,
     "ingested": [],
-    "now": "2026-01-01 00:00:00+00",
     "min_judge_agreement": 0.5,
     "source": "s",
     "paths": ["$.id", "$.license"],

@@ -126,7 +126,7 @@ def test_round_is_done_and_released_once(airflow: Airflow, tmp_path: Path) -> No
 
 def test_gate_stops_the_run_at_once_and_decides_the_exit_code(airflow: Airflow, tmp_path: Path) -> None:
     config = settings(tmp_path)
-    write_lines(tmp_path / "train.jsonl", [{"conversation": "not a list"}] * 8)
+    (tmp_path / "train.jsonl").write_text("{not a row\n{nor this one\n")
     stopped = airflow.run(config)
 
     assert stopped.returncode == GateStopped.exit_code

@@ -79,7 +79,7 @@ WITHOUT_INPUT: dict[str, list[tuple[Any, ...]]] = {
     "quality/slices": [("(all)", 0, None, None, 0, 10, None)],
     "quality/instructions": [("(all)", 0, 0, None, None, None)],
     "quality/training_sets": [("(all)", 0, None, 0, 0, None, None, None, None)],
-    "quality/promotions": [("(all)", None, None, None, None)],
+    "quality/promotions": [("(all)", None, None, None, None, None)],
     "promotion/judges": [([], [], False)],
     "training/digest": [(0, hashlib.sha256(b"").hexdigest())],
 }
@@ -115,6 +115,7 @@ PARAMETERS = RATING_PARAMETERS | {
     "rounds": 3,
     "state": None,
     "ingested": [],
+    "now": "2026-01-01",
     "min_judge_agreement": 0.5,
     "source": "s",
     "paths": ["$.id", "$.license"],

@@ -805,7 +805,10 @@ def quarantine_list(
     table: Annotated[str | None, typer.Option(help="Rows that were meant for this table.")] = None,
     round_: Annotated[str | None, typer.Option("--round", "-r", help="YYYY-MM-DD; default: of all rounds.")] = None,
     rule: Annotated[str | None, typer.Option(help="Rows that broke this rule.")] = None,
-    state: Annotated[Literal["held", "released", "all"], typer.Option(help="Which rows.")] = "held",
+    state: Annotated[
+        Literal["held", "removed", "released", "all"],
+        typer.Option(help="removed: by a cleaning filter, as configured."),
+    ] = "held",
     as_json: Json = False,
 ) -> None:
     """Rows that gates held back, newest first, with the rule and the reason. --json lists all of them."""
@@ -899,7 +902,7 @@ def quality_report(round_: NewestRound = None, as_json: Json = False) -> None:
     unusual = [row for row in found["figures"] if abs(row["deviation"] or 0) > config.quality.max_deviation / 2]
     for title, header, rows in (
         ("unusual figures", ["table", "arena", "subject", "measure", "value", "usual", "deviation"], unusual),
-        ("in quarantine", ["table", "expectation", "held", "released"], found["held"]),
+        ("in quarantine", ["table", "expectation", "held", "removed", "released"], found["held"]),
         ("decided", ["kind", "table", "reason", "author", "created_at"], found["decisions"]),
         ("told", ["created_at", "channel", "state", "title"], found["alerts"]),
     ):

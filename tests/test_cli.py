@@ -32,7 +32,7 @@ def test_every_verb_explains_itself() -> None:
     steps = ["ingest", "run", "battle", "judge", "rate", "select", "train", "evaluate", "promote"]
     listing = CliRunner().invoke(cli.app, ["--help"]).stdout
     asking = ["leaderboard", "calibrate", "status", "sql", "shell", "views", "report"]
-    for verb in ["init", *steps, *asking, "releases", "rollback", "doctor"]:
+    for verb in ["init", *steps, *asking, "quality", "quarantine", "releases", "rollback", "doctor"]:
         assert verb in listing
         result = CliRunner().invoke(cli.app, [verb, "--help"])
         assert result.exit_code == 0

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 def rows(
     lake: Lake, table: str | None = None, round_: str | None = None, rule: str | None = None, state: str | None = HELD
 ) -> list[Row]:
-    """What is held, or with ``state`` released or None (both), newest first; columns as in sql/quality/quarantine.sql."""
+    """What is held, or with ``state`` removed, released or None (all), newest first; columns as in sql/quality/quarantine.sql."""
     with lake.connect(["quarantine"]) as connection:
         found = sql.run(connection, "quality/quarantine", table=table, round=round_, rule=rule, state=state)
         return list(found.to_arrow_table().to_pylist())
@@ -40,9 +40,14 @@ def release(lake: Lake, chosen: Sequence[Row], author: str, reason: str) -> int:
     """Let these rows (of ``rows``) into their tables on the next run, exempt from the rule that held them.
 
     Returns how many were held until now. Raises InputError, and releases none, for a row that its table cannot hold, such as
-    a line that could not be read.
+    a line that could not be read, and for one that a cleaning filter removed as it is configured to.
     """
-    held = [row for row in chosen if row["state"] == HELD]
+    held = [row for row in chosen if row["state"] != RELEASED]
+    if removed := [row for row in held if row["state"] != HELD]:
+        raise InputError(
+            f"quarantine {removed[0]['row_id']}: the filter {removed[0]['expectation']} removed it, as configured. Change "
+            "`cleaning` and run `arena-etl ingest` again, which looks at it anew; nothing was released."
+        )
     with lake.connect([]) as connection:
         for row in held:
             keys, columns = connection.execute(

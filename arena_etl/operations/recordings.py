@@ -416,18 +416,23 @@ def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, recordi
                 registered = [row[0] for row in known.sql("select contestant_id from models").fetchall()]
             parameters = {"round": recording.round, "registered": registered, "now": datetime.now(UTC)}
         case _:
-            # Of several texts that which stands beside a verdict.
+            # Of several texts that which stands beside a verdict; that there were others is on record.
             query = """
                 select
                     $round as round, $stage as stage, $arena as arena, instruction_id, model as contestant_id, turn,
                     if(blank, null, text) as text, if(blank, 'error', 'recorded') as finish_reason,
                     if(blank, 'empty recorded answer', null) as error, null as tokens_in, null as tokens_out,
-                    0.0 as latency_s, json_object('recorded_in', file) as request, $now as created_at,
+                    0.0 as latency_s,
+                    if(contradicted, json_object('recorded_in', file, 'contradicted', true), json_object('recorded_in', file))
+                    as request, $now as created_at,
                     sha256(concat_ws(chr(31), instruction_id, model, turn, if(blank, null, text))) as response_id,
                     null as reasoning, 0.0 as cost_usd
                 from (
-                    select key as instruction_id, model, turn, text, file, coalesce(trim(text), '') = '' as blank
+                    select
+                        key as instruction_id, model, turn, text, file, coalesce(trim(text), '') = '' as blank,
+                        min(text) over same <> max(text) over same as contradicted
                     from recorded_answers
+                    window same as (partition by key, model, turn)
                     qualify row_number() over (
                         partition by key, model, turn order by blank, judged desc, file, text
                     ) = 1

@@ -193,7 +193,7 @@ def _command(group: Group) -> str:
 
 def _observed(problem: Problem) -> str:
     found = json.loads(problem["observed"])
-    if isinstance(found, dict) and "of" in found:
+    if isinstance(found, dict) and "examples" in found:
         return _cut(
             f"{found['failed']:,} of {found['of']:,}, such as {json.dumps(found['examples'], ensure_ascii=False)}"
         )

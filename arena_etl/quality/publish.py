@@ -1,5 +1,7 @@
 """The audit between a step and its readers: the only way into a table."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,13 +59,10 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str, acceptance: Acce
     )
     held = pa.concat_tables([_held(staging, result), rejects])
     refused = held.filter(pc.not_equal(held["state"], "removed"))  # what a filter takes out as configured is no fault
-    reasons = list(result.reasons)
-    share = refused.num_rows / max(1, rejects.num_rows + result.rows)
-    if share > limit and rejects.num_rows:
-        reasons.append(
-            f"{refused.num_rows} of {rejects.num_rows + result.rows} rows were refused, more than quality.max_quarantine_share "
-            f"{limit:.0%}; first: {refused['reason'][0].as_py()}"
-        )
+    if rejects.num_rows:
+        share = _refused_share(refused, rejects.num_rows + result.rows, limit, owner=result.outcomes[0].owner)
+        result = replace(result, outcomes=(*result.outcomes, share))
+    reasons = result.reasons
     now = datetime.now(UTC)
     audit_id = f"{partition.key}/{staging.fingerprint:015x}/{now:%Y%m%dT%H%M%S%f}"
     structural = any(o.expectation in STRUCTURAL and o.outcome != "pass" for o in result.outcomes)
@@ -117,6 +116,24 @@ def _stopped(partition: Partition, reasons: list[str], audit_id: str, structural
     )
 
 
+def _refused_share(refused: pa.Table, rows: int, limit: float, owner: str) -> outcomes.Outcome:
+    """Whether too many rows were no rows of the table, or broke its rules."""
+    share = refused.num_rows / max(1, rows)
+    observed = {"refused": refused.num_rows, "of": rows, "share": round(share, 4)}
+    if refused.num_rows:
+        observed["first"] = refused["reason"][0].as_py()
+    return outcomes.Outcome(
+        expectation="refused_share",
+        severity="critical",
+        outcome="pass" if share <= limit else "fail",
+        observed=json.dumps(observed, ensure_ascii=False),
+        limit=json.dumps({"quality.max_quarantine_share": limit}),
+        failed_rows=refused.num_rows,
+        owner=owner,
+        runbook="docs/runbook.md#quarantine",
+    )
+
+
 def _with_released(staged: pa.Table, released: pa.Table, declared: Table) -> pa.Table:
     """The batch and the released rows that it lacks; where both have a row, the step's is the newer one."""
     if not released.num_rows:
@@ -127,6 +144,8 @@ def _with_released(staged: pa.Table, released: pa.Table, declared: Table) -> pa.
 
 
 def _still_rejected(rejects: pa.Table, exempt: frozenset[tuple[str, str]]) -> pa.Table:
+    if not exempt:
+        return rejects
     keys = zip(rejects["key"].to_pylist(), rejects["expectation"].to_pylist(), strict=True)
     return rejects.filter(pa.array([key not in exempt for key in keys], pa.bool_()))
 

@@ -1,10 +1,11 @@
 -- Purpose: figures of a batch of battles: do they follow from the verdicts, and are the results as usual.
--- Grain: subject: (all).
--- Inputs: staged_battles (rows that wait for their audit), verdicts, turns.
+-- Grain: subject: (all); of recorded battles also every contestant that answered and did not fight.
+-- Inputs: staged_battles (rows that wait for their audit), verdicts, responses.
 -- Parameters: $round, $stage, $arena, $imported (recorded battles have no verdicts).
 -- Method: unmerged: pairs on a turn with verdicts in this partition and no battle; orphans: battles without verdicts. wrong_means and
 --   wrong_winners: battles of a single judge whose mean scores are not those of the two games, or whose winner is not the side with
---   the higher mean. Rates need 20 battles. top_result_share: of the most frequent result among usable battles.
+--   the higher mean. Rates need 20 battles. unread: recorded battles without a result. unjudged: battles that a contestant with
+--   recorded answers should have and has not: its verdicts are missing, or are about another model. top_result_share: of the most frequent result among usable battles.
 -- Source: none; bookkeeping.
 with games as (
     select
@@ -66,6 +67,15 @@ whole as (
         / nullif(count_if(winner <> 'unusable'), 0) as top_result_share,
         avg(margin) as mean_margin
     from staged_battles as batch
+),
+
+unjudged as (
+    select distinct contestant_id
+    from responses
+    where $imported and round = $round and stage = $stage and arena = $arena
+    except
+    select unnest([model_a, model_b]) as contestant_id
+    from staged_battles
 )
 
 select
@@ -75,6 +85,8 @@ select
     if($imported, null, orphans.orphans) as orphans,
     single.wrong_means,
     single.wrong_winners,
+    if($imported, whole.rows - whole.usable, null) as unread,
+    null::integer as unjudged,
     case when whole.rows >= 20 then whole.unusable_rate end as unusable_rate,
     case when whole.usable >= 20 then whole.tie_rate end as tie_rate,
     case when whole.usable >= 20 then whole.top_result_share end as top_result_share,
@@ -83,4 +95,9 @@ from whole
 cross join unmerged
 cross join orphans
 cross join single
+union all by name
+select
+    contestant_id as subject,
+    1 as unjudged
+from unjudged
 order by subject;

@@ -9,6 +9,7 @@ select
     round,
     expectation,
     count_if(state = 'held') - count_if(state = 'released') as held,
+    count_if(state = 'removed') as removed,
     count_if(state = 'released') as released
 from quarantine
 where $round::varchar is null or coalesce(round = $round, true)

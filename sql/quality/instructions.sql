@@ -26,7 +26,10 @@ with texts as (
         language,
         len(conversation) as turns
     from instructions
-    where instruction_id not in (select batch.instruction_id from staged_instructions as batch)
+    where
+        -- Only the other side of the split can hold copies: of a large lake that is the small test set, as a rule.
+        (split = 'train') in (select batch.split <> 'train' from staged_instructions as batch)
+        and instruction_id not in (select batch.instruction_id from staged_instructions as batch)
 ),
 
 leaks as (

@@ -2,7 +2,8 @@
 -- Grain: subject: (all).
 -- Inputs: staged_promotions (rows that wait for their audit), battles, instructions.
 -- Parameters: $round, $min_instructions, $promotion_margin (rating points).
--- Method: few: promoted on fewer test instructions than are needed. not_better: promoted although the lower bound is not above the margin.
+-- Method: few: promoted on fewer test instructions than are needed. not_better: promoted although the lower bound is not above the
+--   margin. failed_checks: promoted although a check failed. What a person forced is none of these.
 --   too_many: more common test instructions than the test set has. uneven: test instructions on which only one of candidate and champion
 --   fought others, which would compare them on different questions.
 -- Source: none; the rule is that of arena_etl/training/promote.py.
@@ -37,6 +38,13 @@ compared as (
     from sides
 ),
 
+decided as (
+    select
+        *,
+        decision = 'promoted' and test <> 'forced' as by_rule
+    from staged_promotions
+),
+
 tests as (
     select count(*) as tests
     from instructions
@@ -45,9 +53,10 @@ tests as (
 
 select
     '(all)' as subject,
-    count_if(batch.decision = 'promoted' and batch.instructions < $min_instructions) as few,
-    count_if(batch.decision = 'promoted' and coalesce(batch.lower <= $promotion_margin, true)) as not_better,
+    count_if(batch.by_rule and batch.instructions < $min_instructions) as few,
+    count_if(batch.by_rule and coalesce(batch.lower <= $promotion_margin, true)) as not_better,
+    count_if(batch.by_rule and list_bool_or([not looked_at.passed for looked_at in batch.checks])) as failed_checks,
     count_if(batch.instructions > (select tests.tests from tests)) as too_many,
     (select compared.uneven from compared) as uneven
-from staged_promotions as batch
+from decided as batch
 order by subject;

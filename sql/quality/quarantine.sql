@@ -1,7 +1,7 @@
--- Purpose: the rows that gates held back, and which of them were released.
+-- Purpose: the rows that gates held back or filters removed, and which of them were released.
 -- Grain: row_id, a hash of table, key and expectation.
 -- Inputs: quarantine.
--- Parameters: $table, $round, $rule, $state (held or released); null for all.
+-- Parameters: $table, $round, $rule, $state (held, removed or released); null for all.
 -- Method: a release is a further row of the quarantine, so a row is released if it is there in that state. decided: who
 --   released it and why.
 -- Source: none; bookkeeping.
@@ -13,7 +13,7 @@ with entries as (
 ),
 
 held as (
-    select * from entries where state = 'held'
+    select * from entries where state <> 'released'
 ),
 
 released as (
@@ -27,7 +27,7 @@ released as (
 known as (
     select
         held.* exclude (state),
-        if(released.row_id is null, 'held', 'released') as state,
+        if(released.row_id is null, held.state, 'released') as state,
         released.decided
     from held
     left join released on released.row_id = held.row_id

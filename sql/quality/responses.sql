@@ -6,7 +6,7 @@
 --   partition (this one is replaced). strangers: rows of contestants that do
 --   not fight; astray: rows about turns that the arena does not ask. Shares need 20 answers. repeated_share: of the most frequent
 --   answer. copied_share: answers that another contestant gave word for word to the same turn, from 20 characters up.
---   off_language_rate: answers of 12 words and more to English
+--   contradicted_share: recorded answers of which another text was recorded too. off_language_rate: answers of 12 words and more to English
 --   instructions of whose first words fewer than one in twenty is among the commonest English ones.
 --   chars_per_token: median length of an answer per generated token, so that texts that were cut after they were counted show.
 --   early_rows: made more than two days before the round's date; late_rows: in the future. over_plan: tokens by planned tokens.
@@ -26,7 +26,8 @@ with answers as (
         coalesce(batch.tokens_in, 0) + coalesce(batch.tokens_out, 0) as tokens,
         batch.tokens_out,
         batch.created_at,
-        coalesce(turns.language, 'en') as language
+        coalesce(turns.language, 'en') as language,
+        contains(batch.request, '"contradicted":true') as contradicted
     from staged_responses as batch
     left join entrants on entrants.contestant_id = batch.contestant_id
     left join turns on turns.instruction_id = batch.instruction_id and turns.turn = batch.turn
@@ -122,6 +123,7 @@ spoken as (
         ) as refusal_rate,
         avg((answers.finish_reason = 'length')::integer) as cut_rate,
         avg((copies.text_hash is not null)::integer) as copied_share,
+        avg(answers.contradicted::integer) as contradicted_share,
         avg(length(answers.text)) as mean_chars,
         median(length(answers.text) / nullif(answers.tokens_out, 0)) as chars_per_token
     from answers
@@ -165,6 +167,7 @@ select
     case when rows >= 20 then cut_rate end as cut_rate,
     case when rows >= 20 then most / rows end as repeated_share,
     case when rows >= 20 then copied_share end as copied_share,
+    case when rows >= 20 and $imported then contradicted_share end as contradicted_share,
     off_language_rate,
     case when rows >= 20 then mean_chars end as mean_chars,
     case when rows >= 20 then chars_per_token end as chars_per_token

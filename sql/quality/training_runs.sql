@@ -2,9 +2,10 @@
 -- Grain: subject: run_id.
 -- Inputs: staged_training_runs (rows that wait for their audit), training_sets.
 -- Parameters: none.
--- Method: bad_steps: steps whose loss or gradient norm is missing, infinite or not a number. lost_steps: optimizer steps without an entry
---   in the curve. lost_examples: selected examples that the run does not name, or the other way round. top_grad_norm: the largest one.
---   early_loss and late_loss: mean loss of the first and last quarter of the steps, from 8 steps up.
+-- Method: stopped: a guard ended the run; the rest is about runs that were not. bad_steps: steps whose loss or gradient norm is infinite or
+--   not a number. lost_steps: optimizer steps without an entry in the curve. lost_examples: selected examples that the run did not
+--   see. top_grad_norm: the largest one. early_loss and late_loss: mean loss of the first and last quarter of the steps, from 8
+--   steps up; reinforcement learning has no loss that must fall.
 -- Source: none; bookkeeping.
 with steps as (
     select
@@ -17,9 +18,7 @@ with steps as (
 curves as (
     select
         run_id,
-        count_if(
-            coalesce(not isfinite(step.loss), true) or coalesce(not isfinite(step.grad_norm), true)
-        ) as bad_steps,
+        count_if(not isfinite(step.loss) or not isfinite(step.grad_norm)) as bad_steps,
         max(step.grad_norm) filter (where isfinite(step.grad_norm)) as top_grad_norm,
         avg(step.loss) filter (where n >= 8 and step.step <= n / 4) as early_loss,
         avg(step.loss) filter (where n >= 8 and step.step > n - n / 4) as late_loss
@@ -38,12 +37,13 @@ selected as (
 
 select
     batch.run_id as subject,
-    coalesce(curves.bad_steps, 0) as bad_steps,
-    abs(batch.steps - len(batch.curve)) as lost_steps,
-    abs(batch.examples - coalesce(selected.examples, 0)) as lost_examples,
+    (batch.status = 'stopped')::integer as stopped,
+    case when batch.status = 'trained' then curves.bad_steps end as bad_steps,
+    case when batch.status = 'trained' then abs(batch.steps - len(batch.curve)) end as lost_steps,
+    case when batch.status = 'trained' then greatest(0, coalesce(selected.examples, 0) - batch.examples) end as lost_examples,
     curves.top_grad_norm,
-    curves.early_loss,
-    curves.late_loss
+    case when batch.stage <> 'ppo' then curves.early_loss end as early_loss,
+    case when batch.stage <> 'ppo' then curves.late_loss end as late_loss
 from staged_training_runs as batch
 left join curves on curves.run_id = batch.run_id
 left join selected on selected.round = batch.round and selected.stage = batch.stage

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from arena_etl.config import Config, load
-from arena_etl.errors import GateStopped
+from arena_etl.errors import GateStopped, InputError
 from arena_etl.flywheel import STEPS, round_plan
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import releases
@@ -82,6 +83,15 @@ class Airflow:
         command = [sys.executable, "-m", *module_and_arguments]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
 
+    def states(self) -> dict[str, str]:
+        """What became of the audit that failed and of the tasks at the end of the newest run."""
+        with sqlite3.connect(Path(self.environment["AIRFLOW_HOME"]) / "airflow.db") as database:
+            rows = database.execute(
+                "select task_id, state from task_instance where run_id = (select run_id from dag_run order by id desc limit 1)"
+            ).fetchall()
+        shown = ("alert", "gates", "report")
+        return {task: state for task, state in rows if task in shown or ("audit" in task and state == "failed")}
+
     def run(self, config: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         self.config.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
         return self("arena_etl.operations.airflow_run", ROUND)
@@ -116,7 +126,7 @@ def test_round_is_done_and_released_once(airflow: Airflow, tmp_path: Path) -> No
 
 def test_gate_stops_the_run_at_once_and_decides_the_exit_code(airflow: Airflow, tmp_path: Path) -> None:
     config = settings(tmp_path)
-    write_lines(tmp_path / "train.jsonl", [{"conversation": "not a list"}] * 8)
+    (tmp_path / "train.jsonl").write_text("{not a row\n{nor this one\n")
     stopped = airflow.run(config)
 
     assert stopped.returncode == GateStopped.exit_code
@@ -124,3 +134,20 @@ def test_gate_stops_the_run_at_once_and_decides_the_exit_code(airflow: Airflow, 
     assert "Traceback" not in stopped.stderr
     _, lake = open_lake(airflow.config)
     assert releases(lake) == []
+    # The alert went out although everything before it failed, and `gates` says why the run failed.
+    assert "arena_etl: ingest: stopped by gate" in stopped.stderr
+    assert airflow.states() == {
+        "ingest_train.audit_raw_instructions": "failed",
+        "alert": "success",
+        "gates": "failed",
+        "report": "upstream_failed",
+    }
+
+
+def test_a_failure_is_not_taken_for_a_stop(airflow: Airflow, tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    (tmp_path / "train.jsonl").unlink()
+    failed = airflow.run(config)
+    assert failed.returncode == InputError.exit_code
+    states = airflow.states()
+    assert (states["gates"], states["alert"], states["report"]) == ("success", "success", "upstream_failed")

@@ -30,7 +30,7 @@ json.dump({
     "graph": {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks},
     "owners": sorted({task.owner for task in dag.tasks}),
     "retries": sorted({task.retries for task in dag.tasks}),
-    "trigger_rules": sorted({task.trigger_rule.value for task in dag.tasks}),
+    "trigger_rules": {task.task_id: task.trigger_rule.value for task in dag.tasks if task.trigger_rule.value != "all_success"},
     "pools": {task.task_id: task.pool for task in dag.tasks if task.pool != "default_pool"},
     "tags": sorted(dag.tags),
     "catchup": dag.catchup,
@@ -120,7 +120,7 @@ def test_settings_of_the_tasks(found: dict[str, Any]) -> None:
     assert found["owners"] == ["arena-etl"]
     assert found["tags"] == ["arena-etl"]
     assert found["retries"] == [2]
-    assert found["trigger_rules"] == ["all_success"]
+    assert found["trigger_rules"] == {"alert": "all_done", "gates": "all_done"}
     pools = {(task.rpartition(".")[2], pool) for task, pool in found["pools"].items()}
     assert pools == {("generate", "gpu"), ("judge", "judge_api")}
     assert (found["catchup"], found["max_active_runs"]) == (False, 1)
@@ -141,6 +141,14 @@ def test_configuration_decides_sources_and_stages(tmp_path: Path) -> None:
     assert graph["ingest_three.audit_near_duplicates"] == ["plan"]
     assert graph["audit_plans"] == ["dpo.draw"]
     assert not [task for task in graph if task.startswith("sft.")]
+
+
+def test_the_watch_looks_and_then_tells(tmp_path: Path) -> None:
+    found = read_dag(tmp_path, name="arena_quality_watch")
+    assert found["graph"] == {"watch": ["alert"], "alert": []}
+    assert not set(HEAVY) & set(found["modules"])
+    assert (found["owners"], found["tags"]) == (["arena-etl"], ["arena-etl"])
+    assert (found["catchup"], found["max_active_runs"]) == (False, 1)
 
 
 def context(**run: Any) -> dict[str, Any]:

@@ -265,6 +265,8 @@ class Rounds:
             "hyperparameters": "{}",
             "versions": "{}",
             "data_version": 0,
+            "data_sha256": "0" * 64,
+            "config_hash": "0" * 64,
             "curve": curve,
             "first_loss": losses[0],
             "last_loss": sum(losses[-3:]) / 3,
@@ -625,10 +627,10 @@ FAULTS = (
     Fault("a NaN in the middle of the curve", "training_runs", "(bad_steps)", nan_in_the_middle),
     Fault("the loss rises", "training_runs", "(early_loss, late_loss)", rising_loss),
     Fault(
-        "the run saw other examples",
+        "the run did not see all examples",
         "training_runs",
         "(lost_examples)",
-        rewrite("examples", lambda r, c: r["examples"] + 5),
+        set_value("examples", 1),
     ),
     Fault(
         "promoted on a handful of instructions",

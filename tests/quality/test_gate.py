@@ -10,9 +10,12 @@ import pytest
 
 from arena_etl import resources
 from arena_etl.errors import InputError
+from arena_etl.lake import sql
 from arena_etl.lake.tables import TABLES
-from arena_etl.quality.gate import Audit, audit, load
+from arena_etl.quality.gate import DEVIATION, Audit, audit, load
 from tests.quality import rows as make
+from tests.sql.harness import empty_lake
+from tests.sql.test_cases import PARAMETERS as PARAMETERS_OF_SQL
 
 PARAMETERS = {
     "min_parse_rate": 0.5,
@@ -73,7 +76,10 @@ def test_every_suite_has_rows_here_and_the_other_way_round() -> None:
 @pytest.mark.parametrize("name", make.BUILDERS)
 def test_suite_loads_and_reads_declared_columns_only(name: str) -> None:
     suite = load(TABLES[name])
-    assert {column for rule in suite.rules for column in rule.reads} <= set(TABLES[name].column_names)
+    rows, figures = ({c for r in suite.rules if r.measure is m for c in r.reads} for m in (False, True))
+    assert rows <= set(TABLES[name].column_names)
+    measured = sql.run(empty_lake(), f"quality/{name}", **PARAMETERS_OF_SQL).columns if figures else []
+    assert {column.removesuffix(DEVIATION) for column in figures} <= set(measured)
     assert {rule.owner for rule in suite.rules} <= {"data-platform", "judging", "post-training"}
     assert all(rule.runbook.startswith("docs/runbook.md#") for rule in suite.rules)
 
@@ -500,6 +506,54 @@ def test_limits_come_from_the_parameters() -> None:
     assert "owner judging" in result.reasons[0]
 
 
+FIGURES = pa.table(
+    {"subject": ["a", "b"], "drawn": [4.0, 9.0], "drawn_usual": [5.0, 5.0], "drawn_deviation": [-1.0, 4.0]}
+)
+
+
+@pytest.mark.parametrize(("column", "found"), [("drawn", {"subject": "b", "drawn": 9.0}), ("drawn_deviation", None)])
+def test_figures_of_the_batch_are_bound_by_subject(suite: Any, column: str, found: dict[str, Any] | None) -> None:
+    suite({**POSITION, "kwargs": {"column": column, "max_value": 3.9}, "meta": {"measure": True}})
+    result, rest = audit(TABLES["slices"], make.batch("slices"), {}, 0.1, measures=FIGURES)
+    [outcome] = [o for o in result.outcomes if o.outcome != "pass"]
+    seen = json.loads(outcome.observed)
+    if column == "drawn":
+        assert seen["failed"] == 2 and found in seen["examples"]
+    else:  # with the figure itself and what it usually is
+        assert seen["examples"] == [{"subject": "b", "drawn": 9.0, "drawn_usual": 5.0, "drawn_deviation": 4.0}]
+        assert json.loads(str(outcome.samples)) == [{"subject": "b"}]
+    assert rest.num_rows == 3
+
+
+def test_without_figures_nothing_is_said_about_them(suite: Any) -> None:
+    suite({**POSITION, "kwargs": {"column": "drawn", "max_value": 1}, "meta": {"measure": True}})
+    assert failed(audit(TABLES["slices"], make.batch("slices"), {}, 0.1)[0]) == {}
+
+
+@pytest.mark.parametrize(("nulls", "held"), [({}, ["2"]), ({"nulls": "pass"}, []), ({"nulls": "fail"}, ["2"])])
+def test_a_null_breaks_a_rule_that_holds_rows_unless_the_suite_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nulls: dict[str, str], held: list[str]
+) -> None:
+    monkeypatch.setattr(resources, "EXPECTATIONS", tmp_path)
+    rule = {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "difficulty", "min_value": 0},
+        "severity": "warning",
+        "meta": {"quarantine": True, "reason": "not known", **nulls},
+    }
+    document = {"name": "instructions", "meta": {"owner": "o", "runbook": "r"}, "expectations": [rule]}
+    (tmp_path / "instructions.json").write_text(json.dumps(document))
+    result, _ = gate("instructions", make.batch("instructions"))  # the second of three has no difficulty
+    assert [json.loads(row.row)["source_id"] for row in result.held] == held
+
+
+def test_rows_of_another_partition_stop_before_any_other_check() -> None:
+    batch = make.batch("slices", {0: {"stage": "dpo"}})
+    result, _ = audit(TABLES["slices"], batch, {}, 0.1, partition={"round": "2026-01-01", "stage": "sft"})
+    assert [(o.expectation, o.outcome) for o in result.outcomes] == [("schema", "pass"), ("partition", "fail")]
+    assert json.loads(result.outcomes[1].observed) == {"value": ["dpo"]}
+
+
 def test_missing_limit_is_named() -> None:
     with pytest.raises(InputError, match="min_parse_rate"):
         audit(TABLES["verdicts"], make.batch("verdicts"), {}, 0.1)
@@ -533,6 +587,8 @@ def test_broken_rule_that_should_hold_rows_stops(suite: Any) -> None:
         ({**POSITION, "remark": "x"}, "remark"),
         ({**POSITION, "severity": "critical", "meta": HOLD}, "warning or info"),
         ({**POSITION, "meta": {"quarantine": True}}, "reason"),
+        ({**POSITION, "meta": {**HOLD, "measure": True}}, "figures are not rows"),
+        ({**POSITION, "meta": {**HOLD, "nulls": "perhaps"}}, "fail or pass"),
         ({**POSITION, "type": "expect_column_mean_to_be_between", "meta": HOLD}, "single rows"),
         ({**POSITION, "type": "expect_column_values_to_not_be_null", "kwargs": {"column": "round"}}, "second"),
     ],

@@ -493,6 +493,50 @@ def promote(
 
 
 @app.command()
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write; it must not exist.")],
+    stage: Annotated[
+        configuration.TrainingStage | None,
+        typer.Option("--stage", "-s", help="Whose training set; rm: the reward model."),
+    ] = None,
+    champion: Annotated[bool, typer.Option("--champion", help="The champion's checkpoint instead.")] = False,
+    round_: Annotated[str | None, typer.Option("--round", "-r", help="Only this round. Default: all.")] = None,
+    as_of: AsOf = None,
+    test_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the instructions in the test split.")
+    ] = 0.05,
+    as_json: Json = False,
+) -> None:
+    """Write a training set for Hugging Face's load_dataset, or the champion as a checkpoint folder.
+
+    sft has `messages`; dpo and rm have `prompt`, `chosen` and `rejected` as lists of messages; ppo has `prompt`. Splits are
+    train_sft and test_sft, train_prefs and test_prefs, train_gen and test_gen. The card names origin, licences and counts.
+
+    \b
+    arena-etl export --stage dpo --output my-preferences
+    arena-etl export --champion --output my-model && vllm serve my-model
+    """
+    from arena_etl.training import export as exporting
+
+    if (stage is None) != champion:
+        raise InputError("give one of --stage and --champion.")
+    config, lake = _open(create=False)
+    if stage is None:
+        contestant = exporting.export_champion(config, lake, output)
+        if as_json:
+            _print_json({"champion": contestant, "output": str(output)})
+            return
+        stdout.print(f"wrote {contestant} to {output}", markup=False)
+        return
+    rows = exporting.export(config, lake, stage, output, parse_round(round_) if round_ else None, as_of, test_share)
+    if as_json:
+        _print_json({"stage": stage, "output": str(output), "rows": rows})
+        return
+    told = ", ".join(f"{count:,} in {name}" for name, count in rows.items())
+    stdout.print(f"wrote {output}: {told}", markup=False)
+
+
+@app.command()
 def leaderboard(
     round_: NewestRound = None,
     scope: Annotated[

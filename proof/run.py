@@ -42,8 +42,8 @@ RECORD = HERE.parent / "docs" / "flywheel-proof.md"
 
 
 def settings(folder: Path, seed: int, scale: float, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """proof/arena.yaml with the lake, the sources, the rivals, the seed and, for a trial, smaller slices."""
-    flags: dict[str, Any] = yaml.safe_load((HERE / "arena.yaml").read_text(encoding="utf-8"))
+    """proof/settings.yaml with the lake, the sources, the rivals, the seed and, for a trial, smaller slices."""
+    flags: dict[str, Any] = yaml.safe_load((HERE / "settings.yaml").read_text(encoding="utf-8"))
     target = flags["target"]
     flags |= {
         "root": str(folder / "lake"),
@@ -198,7 +198,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the instructions; below 1 it proves nothing")
     parser.add_argument("--control", action="store_true", help="learn from the losers' answers instead")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of proof/arena.yaml"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of proof/settings.yaml"
     )
     parser.add_argument("--record", action="store_true", help=f"add the result to {RECORD.name}")
     parser.add_argument("--json", action="store_true")

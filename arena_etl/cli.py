@@ -123,16 +123,20 @@ def _open(create: bool = True) -> tuple[Config, Any]:
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write.")] = Path(configuration.DEFAULT_FILE),
     print_: Annotated[bool, typer.Option("--print", help="Print it instead.")] = False,
+    paper_: Annotated[
+        bool, typer.Option("--paper", help="Stages, slices and trainings of the paper instead of the embedded ones.")
+    ] = False,
 ) -> None:
     """Write a commented configuration file with the embedded defaults."""
-    from arena_etl.operations.template import render
+    from arena_etl.operations.template import paper, render
 
+    text = render(paper() if paper_ else None)
     if print_:
-        stdout.print(render(), end="", markup=False)
+        stdout.print(text, end="", markup=False)
         return
     try:
         with file.open("x", encoding="utf-8") as out:
-            out.write(render())
+            out.write(text)
     except FileExistsError:
         raise InputError(f"{file}: exists already; it is left as it is. Name another file, or move it away.") from None
     except OSError as error:

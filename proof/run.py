@@ -44,6 +44,12 @@ RECORD = HERE.parent / "docs" / "flywheel-proof.md"
 def settings(folder: Path, seed: int, scale: float, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """proof/settings.yaml with the lake, the sources, the rivals, the seed and, for a trial, smaller slices."""
     flags: dict[str, Any] = yaml.safe_load((HERE / "settings.yaml").read_text(encoding="utf-8"))
+    for name, value in overrides.items():
+        *sections, leaf = name.split(".")
+        section = flags
+        for each in sections:
+            section = section.setdefault(each, {})
+        section[leaf] = yaml.safe_load(value)
     target = flags["target"]
     flags |= {
         "root": str(folder / "lake"),
@@ -62,12 +68,6 @@ def settings(folder: Path, seed: int, scale: float, overrides: Mapping[str, Any]
         flags[stage]["seed"] = seed
     if scale < 1:
         flags["promotion"]["min_instructions"] = 8
-    for name, value in overrides.items():
-        *sections, leaf = name.split(".")
-        section = flags
-        for each in sections:
-            section = section.setdefault(each, {})
-        section[leaf] = yaml.safe_load(value)
     return flags
 
 

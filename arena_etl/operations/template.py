@@ -12,7 +12,8 @@ from arena_etl import config
 _HEADER = """\
 # arena_etl configuration. Every setting is shown (by default with the values of the embedded deployment: one machine, no
 # service, no GPU, no network); delete what you do not change. Stronger than this file: environment
-# (ARENA_BATTLES__SLICE_SIZE=100) and flags (--set battles.slice_size=100). Credentials do not belong here: object storage reads AWS_* variables.
+# (ARENA_BATTLES__SLICE_SIZE=100) and flags (--set battles.slice_size=100). Credentials do not belong here: object storage
+# reads AWS_* variables.
 """
 
 

@@ -123,16 +123,20 @@ def _open(create: bool = True) -> tuple[Config, Any]:
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write.")] = Path(configuration.DEFAULT_FILE),
     print_: Annotated[bool, typer.Option("--print", help="Print it instead.")] = False,
+    paper_: Annotated[
+        bool, typer.Option("--paper", help="Stages, slices and trainings of the paper instead of the embedded ones.")
+    ] = False,
 ) -> None:
     """Write a commented configuration file with the embedded defaults."""
-    from arena_etl.operations.template import render
+    from arena_etl.operations.template import paper, render
 
+    text = render(paper() if paper_ else None)
     if print_:
-        stdout.print(render(), end="", markup=False)
+        stdout.print(text, end="", markup=False)
         return
     try:
         with file.open("x", encoding="utf-8") as out:
-            out.write(render())
+            out.write(text)
     except FileExistsError:
         raise InputError(f"{file}: exists already; it is left as it is. Name another file, or move it away.") from None
     except OSError as error:
@@ -490,6 +494,50 @@ def promote(
         "to date and releases it",
         markup=False,
     )
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write; it must not exist.")],
+    stage: Annotated[
+        configuration.TrainingStage | None,
+        typer.Option("--stage", "-s", help="Whose training set; rm: the reward model."),
+    ] = None,
+    champion: Annotated[bool, typer.Option("--champion", help="The champion's checkpoint instead.")] = False,
+    round_: Annotated[str | None, typer.Option("--round", "-r", help="Only this round. Default: all.")] = None,
+    as_of: AsOf = None,
+    test_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the instructions in the test split.")
+    ] = 0.05,
+    as_json: Json = False,
+) -> None:
+    """Write a training set for Hugging Face's load_dataset, or the champion as a checkpoint folder.
+
+    sft has `messages`; dpo and rm have `prompt`, `chosen` and `rejected` as lists of messages; ppo has `prompt`. Splits are
+    train_sft and test_sft, train_prefs and test_prefs, train_gen and test_gen. The card names origin, licences and counts.
+
+    \b
+    arena-etl export --stage dpo --output my-preferences
+    arena-etl export --champion --output my-model && vllm serve my-model
+    """
+    from arena_etl.training import export as exporting
+
+    if (stage is None) != champion:
+        raise InputError("give one of --stage and --champion.")
+    config, lake = _open(create=False)
+    if stage is None:
+        contestant = exporting.export_champion(config, lake, output)
+        if as_json:
+            _print_json({"champion": contestant, "output": str(output)})
+            return
+        stdout.print(f"wrote {contestant} to {output}", markup=False)
+        return
+    rows = exporting.export(config, lake, stage, output, parse_round(round_) if round_ else None, as_of, test_share)
+    if as_json:
+        _print_json({"stage": stage, "output": str(output), "rows": rows})
+        return
+    told = ", ".join(f"{count:,} in {name}" for name, count in rows.items())
+    stdout.print(f"wrote {output}: {told}", markup=False)
 
 
 @app.command()

@@ -88,7 +88,7 @@ def test_init_writes_a_file_that_loads_and_never_overwrites(tmp_path: Path) -> N
     ("arguments", "message"),
     [
         (["run", "--round", "yesterday"], "a round is a UTC date"),
-        (["battle", "--round", ROUND, "--stage", "ppo"], "'ppo' is not one of"),
+        (["battle", "--round", ROUND, "--stage", "grpo"], "'grpo' is not one of"),
         (["battle", "--round", ROUND, "--arena", "colosseum"], "'colosseum' is not one of"),
         (["leaderboard"], "there is none. `arena-etl run"),
         (["sql", "select 1"], "there is none. `arena-etl run"),
@@ -97,6 +97,8 @@ def test_init_writes_a_file_that_loads_and_never_overwrites(tmp_path: Path) -> N
         (["--config", "absent.yaml", "status"], "absent.yaml"),
         (["--root", "gs://bucket", "status"], "not gs://"),
         (["rollback", "7", "--reason", "x"], "release 7: there is none"),
+        (["promote", "--round", ROUND, "--force"], "--force and --reason belong together"),
+        (["export", "--output", "out"], "give one of --stage and --champion"),
         (["frobnicate"], "No such command"),
     ],
 )

@@ -8,7 +8,7 @@ import yaml
 from arena_etl import config as configuration
 from arena_etl.config import Config, Contestant, Judge, Sampling, load
 from arena_etl.errors import InputError
-from arena_etl.operations.template import render
+from arena_etl.operations.template import paper, render
 
 
 def test_without_a_file_the_embedded_defaults_apply() -> None:
@@ -87,6 +87,23 @@ def test_the_written_file_loads_to_the_defaults(tmp_path: Path) -> None:
     file.write_text(render())
     assert load(file) == Config()
     assert set(yaml.safe_load(render())) == set(Config.model_fields)
+
+
+def test_the_papers_values_are_those_of_its_table(tmp_path: Path) -> None:
+    file = tmp_path / "arena.yaml"
+    file.write_text(render(paper()))
+    found = load(file)
+    assert found.stages == ("sft", "dpo", "ppo")
+    assert (found.sft.learning_rate, found.sft.epochs, found.sft.batch_size, found.sft.max_length) == (
+        5e-6,
+        3,
+        128,
+        4096,
+    )
+    assert (found.dpo.learning_rate, found.dpo.epochs, found.dpo.beta) == (5e-7, 2, 0.3)
+    assert (found.rm.learning_rate, found.rm.epochs) == (1e-6, 1)
+    assert (found.ppo.learning_rate, found.ppo.epochs, found.ppo.kl_coefficient) == (1e-7, 1, 0.4)
+    assert found.selection.sft_margins == (3, 1, 1) and found.sft.accumulate
 
 
 def test_equal_configurations_have_equal_digests() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from arena_etl import config as configuration
-from arena_etl.config import Config, Contestant
+from arena_etl.config import Config, Contestant, Guards
 from arena_etl.errors import ArenaError, GateStopped
 from arena_etl.flywheel import STEPS, do, release_round
 from arena_etl.lake.delta import Lake
@@ -122,11 +122,47 @@ def test_the_next_round_draws_fresh_instructions_and_reuses_test_answers(second_
 
 def test_the_champion_opens_the_next_stage(tiny: Config) -> None:
     """With a test that anything passes, every candidate is promoted: each stage trains on the one before."""
-    always = tiny.model_copy(update={"promotion": tiny.promotion.model_copy(update={"margin": -1e6})})
+    lax = {"margin": -1e6, "min_length_controlled": 0, "min_category_instructions": 100, "max_length_growth": 100}
+    promotion = tiny.promotion.model_copy(update={**lax, "max_repetition": 1})
+    always = tiny.model_copy(update={"promotion": promotion})
     run(always)
     chain = rows(always, "select candidate, parent from training_runs order by round, stage desc")
     assert [parent for _, parent in chain[1:]] == [candidate for candidate, _ in chain[:-1]]
     assert chain[0][1] == tiny.target.contestant_id
+
+
+def test_a_round_of_reinforcement_learning(tiny: Config) -> None:
+    """A reward model on the stage's pairs, PPO against it, and a candidate that fights like any other."""
+    quality = tiny.quality.model_copy(update={"max_error_rate": 0.2})  # a random model sometimes says nothing
+    config = tiny.model_copy(update={"stages": ("ppo",), "quality": quality})
+    run(config)
+    check_round(config)
+    trained = rows(config, "select stage, status, candidate is null from training_runs order by stage")
+    assert trained == [("ppo", "trained", False), ("rm", "trained", True)]
+    sets = rows(
+        config, "select stage, count(chosen), count(rejected), count(*) > 0 from training_sets group by 1 order by 1"
+    )
+    assert sets[0] == ("ppo", 0, 0, True) and sets[1][1] == sets[1][2] > 0
+    [(candidate, fought)] = rows(
+        config,
+        "select any_value(p.candidate), count(*) from promotions p join battles b on p.candidate in (b.model_a, b.model_b)",
+    )
+    assert candidate.startswith("tiny-2026-01-05-ppo-") and fought > 0
+
+
+def test_a_diverged_training_is_marked_and_the_round_goes_on(tiny: Config) -> None:
+    """With an absurd learning rate the loss is soon no number: no candidate, and the champion stays."""
+    wild = tiny.sft.model_copy(update={"learning_rate": 0.99, "epochs": 60.0})
+    config = tiny.model_copy(update={"stages": ("sft",), "sft": wild, "guards": Guards(max_kl=1)})
+    run(config)
+    check_round(config)
+    [(status_, reason, decision, why)] = rows(
+        config,
+        "select r.status, r.reason, p.decision, p.reason from training_runs r join promotions p using (round, stage)",
+    )
+    assert (status_, decision) == ("stopped", "kept")
+    assert "is nan at step" in reason or "is inf at step" in reason
+    assert why == f"the training was stopped: {reason}"
 
 
 def test_a_stopped_gate_publishes_nothing_and_the_repaired_run_goes_on(tiny: Config) -> None:

@@ -10,15 +10,28 @@ from pydantic import BaseModel
 from arena_etl import config
 
 _HEADER = """\
-# arena_etl configuration. Every setting is shown with its default (the embedded deployment: one machine, no service,
-# no GPU, no network); delete what you do not change. Stronger than this file: environment (ARENA_BATTLES__SLICE_SIZE=100)
-# and flags (--set battles.slice_size=100). Credentials do not belong here: object storage reads AWS_* variables.
+# arena_etl configuration. Every setting is shown (by default with the values of the embedded deployment: one machine, no
+# service, no GPU, no network); delete what you do not change. Stronger than this file: environment
+# (ARENA_BATTLES__SLICE_SIZE=100) and flags (--set battles.slice_size=100). Credentials do not belong here: object storage
+# reads AWS_* variables.
 """
 
 
-def render() -> str:
-    """YAML text that loads to the defaults."""
-    return "\n".join([_HEADER.rstrip(), "", *_section(config.Config(), 0)]) + "\n"
+def paper() -> config.Config:
+    """The defaults, with the stages, sizes and trainings of the paper, which assume tens of thousands of instructions."""
+    return config.Config(
+        stages=("sft", "dpo", "ppo"),
+        battles=config.Battles(slice_size=30_000),
+        sft=config.SftTraining(),
+        dpo=config.DpoTraining(),
+        rm=config.RewardTraining(),
+        ppo=config.PpoTraining(),
+    )
+
+
+def render(values: config.Config | None = None) -> str:
+    """YAML text that loads to these values; None: to the defaults."""
+    return "\n".join([_HEADER.rstrip(), "", *_section(values or config.Config(), 0)]) + "\n"
 
 
 def _section(model: BaseModel, depth: int) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The DAG as a graph, without running it. ``python -m tests.dags.test_structure`` writes the recorded graph anew."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -104,6 +105,15 @@ def test_ingest_has_the_steps_of_a_source_and_its_own_schedule(ingest: dict[str,
     )
     assert ingest["schedule"] == "30 20 * * *"
     assert read_dag(tmp_path, name="arena_ingest")["schedule"] is None
+
+
+def test_the_stage_ppo_trains_its_reward_model_first(tmp_path: Path) -> None:
+    graph = read_dag(tmp_path, {"stages": ["ppo"]})["graph"]
+    order = ["select", "audit_training_sets", "train", "audit_training_runs"]
+    path = [*(f"ppo.reward_model.{task}" for task in order), *(f"ppo.{task}" for task in order), "ppo.register"]
+    for task, after in itertools.pairwise(path):
+        assert after in graph[task]
+    assert "ppo.reward_model.select" in graph["ppo.training_battles.audit_battles"]
 
 
 def test_every_step_of_a_round_has_its_task_and_its_audit(found: dict[str, Any]) -> None:

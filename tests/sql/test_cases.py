@@ -109,6 +109,7 @@ PARAMETERS = RATING_PARAMETERS | {
     "panel_id": "panel",
     "rule": "mean",
     "quorum": 1,
+    "test_share": 0.1,
     "accumulate": True,
     "touching_separated": True,
     "imported": False,

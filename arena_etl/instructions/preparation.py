@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -162,6 +162,7 @@ def _cleaned(
     [(total,)] = due.aggregate("count(*)").fetchall()
     # A model of one's own brings its own parallelism, and its weights are too large to load several times.
     one_process = config.cleaning.toxicity_model != toxicity.BUNDLED or total < 2 * WORTH_A_WORKER
+    one_process = one_process or current_process().daemon  # a daemonic process may have no children
     workers = 1 if one_process else min(os.cpu_count() or 1, total // WORTH_A_WORKER)
     work = partial(clean_batch, config=config, source=source, now=now)
     with tqdm(total=total, desc=f"prepare {source.name}", unit=" rows", disable=None) as bar:

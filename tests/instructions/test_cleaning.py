@@ -1,10 +1,12 @@
 """Every filter alone, on texts that a user would try, and the chain in its order."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from arena_etl.config import Cleaning, Source
+from arena_etl.errors import InputError
 from arena_etl.instructions.cleaning import attachments, encoding, language, personal_data, prefixes, secrets, toxicity
 from arena_etl.instructions.cleaning.chain import Clean, Rejection, clean
 from arena_etl.instructions.shapes import Draft
@@ -167,6 +169,33 @@ def test_toxicity_is_a_probability() -> None:
     assert 0 <= low < 0.2 < 0.9 < high <= 1
     assert reason("You fucking idiot, go kill yourself").startswith("toxicity: ")
     assert isinstance(one("You fucking idiot, go kill yourself", max_toxicity=None), Clean)
+
+
+def test_a_hugging_face_classifier_takes_the_place_of_the_bundled_one(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+
+    words = tmp_path / "vocab.txt"
+    words.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "plants", "grow"]))
+    model = BertForSequenceClassification(
+        BertConfig(
+            vocab_size=7,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            intermediate_size=8,
+            id2label={0: "NEUTRAL", 1: "TOXIC"},
+        )
+    )
+    model.save_pretrained(tmp_path / "model")
+    BertTokenizer(str(words), model_max_length=512).save_pretrained(tmp_path / "model")
+    settings = Cleaning(toxicity_model=str(tmp_path / "model"))
+    scores = toxicity.probabilities(["plants grow", "grow " * 2000], settings)
+    assert len(scores) == 2
+    assert all(0 < score < 1 for score in scores)
+    neutral = toxicity.probabilities(["plants grow"], settings.model_copy(update={"toxic_label": "neutral"}))
+    assert neutral[0] == pytest.approx(1 - scores[0], abs=1e-5)
+    with pytest.raises(InputError, match=r"toxic_label 'insult': .* has the labels neutral, toxic"):
+        toxicity.probabilities(["plants"], settings.model_copy(update={"toxic_label": "insult"}))
 
 
 def test_beginnings_are_equal_up_to_case_and_white_space() -> None:

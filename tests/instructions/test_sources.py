@@ -219,7 +219,7 @@ def test_an_empty_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
 def test_wrong_types_are_held_by_prepare_with_file_and_line(tmp_path: Path) -> None:
     rows = [*({"instruction": text} for text in TEXTS), {"instruction": 5}, {"instruction": None, "text": "x"}]
     kept, rejected = cleaned(tmp_path, rows)
-    assert sorted(kept) == sorted(TEXTS)
+    assert kept == sorted(TEXTS)
     assert [(name, reason.split(", ")[1]) for name, reason in rejected] == [
         ("readable_row", "line 5: instruction: text is expected"),
         ("readable_row", "line 6: none of the columns messages"),
@@ -240,9 +240,17 @@ def cleaned(folder: Path, rows: list[Any]) -> tuple[list[str], list[tuple[str, s
     staging = staging_of(prepare, config, lake)
     rejects = staging.rejects()
     return (
-        [row["conversation"][0]["content"] for row in staging.read().to_pylist()],
+        sorted(row["conversation"][0]["content"] for row in staging.read().to_pylist()),
         sorted(zip(rejects["expectation"].to_pylist(), rejects["reason"].to_pylist(), strict=True)),
     )
+
+
+def test_workers_keep_and_reject_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"prompt": f"Say in words what {n} + {n} is."} for n in range(10)] + [{"prompt": "short"}, {"text": "x"}]
+    alone = cleaned(tmp_path / "a", rows)
+    monkeypatch.setattr(preparation, "WORTH_A_WORKER", 4)
+    monkeypatch.setattr(preparation, "BATCH", 3)
+    assert cleaned(tmp_path / "b", rows) == alone
 
 
 WORDS = st.sampled_from(
@@ -266,7 +274,7 @@ def test_the_order_of_the_rows_changes_nothing_that_is_kept(
     shuffled = records.copy()
     random.Random(seed).shuffle(shuffled)
     first, second = (cleaned(tmp_path_factory.mktemp("order"), rows)[0] for rows in (records, shuffled))
-    assert sorted(first) == sorted(second)
+    assert first == second
 
 
 def test_files_on_s3(s3_settings: dict[str, Any], tmp_path: Path) -> None:

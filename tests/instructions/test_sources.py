@@ -266,7 +266,7 @@ RECORDS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=RECORDS, seed=st.integers(0, 1000))
 def test_the_order_of_the_rows_changes_nothing_that_is_kept(
     tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, Any]], seed: int

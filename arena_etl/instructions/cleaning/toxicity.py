@@ -34,7 +34,7 @@ def _score(labels: list[dict[str, Any]], settings: Cleaning) -> float:
         from arena_etl.errors import InputError
 
         raise InputError(
-            f"cleaning.toxic_label {settings.toxic_label!r}: {settings.toxicity_model} has the labels {', '.join(found)}"
+            f"cleaning.toxic_label {settings.toxic_label!r}: {settings.toxicity_model} has the labels {', '.join(sorted(found))}"
         ) from None
 
 

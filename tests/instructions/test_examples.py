@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from arena_etl.config import Config
+from arena_etl.instructions.cleaning.chain import Clean, clean
+from arena_etl.instructions.shapes import draft
 from arena_etl.resources import EXAMPLES
 from arena_etl.verifiers import check
 
@@ -70,3 +73,11 @@ def test_line(row: dict[str, Any]) -> None:
     assert len(checkers) == turns
     for checker, reference in zip(checkers, row["reference"], strict=True):
         assert checker is None or check(checker, reference).score == 10
+
+
+def test_cleaning_keeps_every_example_as_it_is() -> None:
+    settings = Config()
+    for rows_, source in zip((TRAIN, TEST), settings.sources, strict=True):
+        drafts = [draft(row, source) for row in rows_]
+        results = clean(drafts, settings.cleaning, source)
+        assert [result.draft for result in results if isinstance(result, Clean)] == drafts

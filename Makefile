@@ -66,6 +66,10 @@ bench: setup ## Measure against named peers (benchmarks/README.md)
 	$(BIN)/python benchmarks/judge_prefix.py
 	$(BIN)/python benchmarks/arena_stage.py
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/near_duplicates.py peer
+	$(BIN)/python benchmarks/near_duplicates.py peer --rows 1000000
+	$(BIN)/python benchmarks/near_duplicates.py increment
+	$(BIN)/python benchmarks/contamination.py
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest

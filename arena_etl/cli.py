@@ -185,6 +185,44 @@ def ingest(
     _print_rows(["source", "step", "rows"], rows)
 
 
+@app.command()
+def contamination(
+    benchmark: Annotated[str | None, typer.Argument(help="A test set: list what it removed, beside its items.")] = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """What the test sets removed from the training instructions, and why.
+
+    A test set is a source whose split is not train. Ways of being found: identical conversations, a shared run of words
+    (ngram), neighbours by embedding, near-duplicates: docs/deduplication.md.
+
+    \b
+    arena-etl contamination
+    arena-etl contamination alpaca-eval --json
+    """
+    from arena_etl.lake import sql as files
+    from arena_etl.lake.releases import resolve
+
+    _, lake = _open(create=False)
+    with lake.connect(versions=resolve(lake, as_of)) as connection:
+        files.materialize(connection, "test_items", "instructions/test_items")
+        rows = files.run(connection, "decontamination/report").to_arrow_table().to_pylist()
+        if benchmark is not None and benchmark not in (known := [row["benchmark"] for row in rows]):
+            raise InputError(f"{benchmark}: no test set of this release, which has {', '.join(known) or 'none'}.")
+        if benchmark is not None:
+            found = files.run(connection, "decontamination/removed_by", benchmark=benchmark)
+            rows = found.to_arrow_table().to_pylist()
+    if as_json:
+        _print_json(rows)
+    elif not rows:
+        stdout.print("nothing was removed" if benchmark else "no test set: give a source the split benchmark")
+    elif benchmark is None:
+        _print_rows(list(rows[0]), rows)
+    else:
+        header = ["method", "measure", "source", "source_id", "training_text", "test_text"]
+        _print_rows(header, [{**row, **{name: _short(row[name]) for name in header[-2:]}} for row in rows])
+
+
 @app.command("import")
 def import_(
     files: Annotated[list[str], typer.Argument(help="Battles, outputs, annotations, questions, answers, reviews.")],
@@ -1111,6 +1149,11 @@ def _print_rows(header: list[str], rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(Text(_cell(row.get(name))) for name in header))
     stdout.print(table)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:79]}…"
 
 
 def _cell(value: Any) -> str:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,8 +62,8 @@ def published(file: Path) -> Iterator[list[str]]:
     yield [text for (text,) in rows]
 
 
-def fill(config: Config, chunks: Iterator[list[str]], source: str, now: datetime) -> int:
-    """Put distinct texts into the table instructions, as `prepare` would; returns how many."""
+def fill(config: Config, chunks: Iterable[list[str]], source: str, now: datetime, split: str = "train") -> int:
+    """Put texts that the lake does not have into the table instructions, as `prepare` would; returns how many."""
     lake, known = Lake.open(config), set[str]()
     for number, texts in enumerate(chunks):
         rows = []
@@ -81,7 +81,7 @@ def fill(config: Config, chunks: Iterator[list[str]], source: str, now: datetime
                         "turns": 1,
                         "language": "en",
                         "category": "unknown",
-                        "split": "train",
+                        "split": split,
                         "loaded_at": now,
                     }
                 )

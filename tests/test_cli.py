@@ -143,3 +143,14 @@ def test_doctor_checks_and_fails_with_1(tmp_path: Path) -> None:
     result = arena("--root", str(tmp_path / "lake"), "--set", "judge.checkpoint=./nowhere", "doctor")
     assert result.returncode == 1
     assert "FAIL  checkpoints: ./nowhere: no such folder" in result.stdout
+
+
+def test_contamination_tells_what_the_test_sets_removed(first_night: Config) -> None:
+    [row] = ask(first_night, "contamination")
+    assert (row["benchmark"], row["items"], row["removed"]) == (
+        "test",
+        8,
+        len(ask(first_night, "contamination", "test")),
+    )
+    unknown = arena("--root", first_night.root, "contamination", "nothing")
+    assert (unknown.returncode, "no test set of this release, which has test" in unknown.stderr) == (2, True)

@@ -1,0 +1,142 @@
+"""Planted copies of AlpacaEval's prompts in real training data: which of them are found, how, and what else is removed.
+
+Near-duplicates (other case and punctuation, a politeness before and after, one word changed), copies inside a longer text, and
+paraphrases made by rule (other verbs and phrases, another frame). Needs the published instructions beside the project.
+"""
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import duckdb
+import typer
+from near_duplicates import DATA, Timing, fill, settle
+
+from arena_etl import config as configuration
+from arena_etl.config import Config, digest
+from arena_etl.lake.delta import Lake
+
+FRAME = (
+    "The kitchen was quiet when the letter came. Somebody had written on the back of it: {} Nobody knew what to answer."
+)
+WORDS = {
+    "write": "compose", "explain": "make clear", "describe": "give an account of", "list": "enumerate", "give": "provide",
+    "create": "put together", "make": "prepare", "find": "look up", "tell": "let know", "suggest": "propose",
+    "summarize": "sum up", "generate": "produce", "help": "assist", "need": "require", "want": "would like", "best": "finest",
+    "good": "decent", "important": "significant", "difference": "distinction", "example": "instance", "examples": "instances",
+    "story": "tale", "people": "persons", "big": "large", "small": "little", "short": "brief", "about": "concerning",
+    "following": "below", "given": "provided", "use": "employ", "using": "employing", "how do i": "in what way can i",
+    "how can i": "by what means could i", "what is": "what exactly is", "what are": "which are", "can you": "could you",
+    "why": "for what reason", "some": "a few", "steps": "stages", "way": "method", "ways": "methods", "idea": "thought",
+    "ideas": "thoughts", "new": "novel", "name": "title", "question": "query", "answer": "reply", "sentence": "phrase",
+}  # fmt: skip
+
+
+def punctuation(text: str) -> str:
+    return re.sub(r"[.,;:!?]", " - ", text).upper()
+
+
+def politeness(text: str) -> str:
+    return f"Please: {text} Thanks!"
+
+
+def one_word(text: str) -> str:
+    words = text.split()
+    words[len(words) // 2] = "whatever"
+    return " ".join(words)
+
+
+def inside(text: str) -> str:
+    return FRAME.format(text)
+
+
+def paraphrase(text: str) -> str:
+    """Every word and phrase of the list in other words, in another frame."""
+    known = "|".join(sorted(map(re.escape, WORDS), key=len, reverse=True))
+    other = re.sub(rf"\b({known})\b", lambda found: WORDS[found.group().lower()], text, flags=re.IGNORECASE)
+    return f"I have this request: {other[0].lower()}{other[1:]}"
+
+
+KINDS: dict[str, Callable[[str], str]] = {
+    f.__name__: f for f in (punctuation, politeness, one_word, inside, paraphrase)
+}
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Parquet with source, instruction and input.")] = DATA,
+    background: Annotated[int, typer.Option(help="Other training instructions, at random; 0: all.")] = 5_000,
+    items: Annotated[int, typer.Option(help="AlpacaEval prompts, at random; 0: all.")] = 0,
+    similarity: Annotated[float, typer.Option(help="See decontamination.similarity.")] = 0.8,
+    neighbours: Annotated[int, typer.Option(help="See decontamination.neighbours; 0: no embeddings.")] = 5,
+) -> None:
+    """Print, per kind, the share of planted rows that are removed and by what, and the rest that is removed."""
+    tests = texts(data, "source = 'alpaca_eval'", items)
+    same = {identity(text) for text in tests}
+    others = [text for text in texts(data, "source <> 'alpaca_eval'", background) if identity(text) not in same]
+    planted = {kind: [copy(text) for text in tests] for kind, copy in KINDS.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        names = ("train", "alpaca-eval")
+        config = configuration.load(
+            flags={
+                "root": f"{folder}/lake",
+                "sources": [
+                    {"name": name, "path": "none", "split": split, "license": "CC0-1.0"}
+                    for name, split in zip(names, ("train", "benchmark"), strict=True)
+                ],
+                "decontamination": {"similarity": similarity, "neighbours": neighbours},
+            }
+        )
+        fill(
+            config, [[*others, *(text for copies in planted.values() for text in copies)]], names[0], datetime.now(UTC)
+        )
+        known = {identity(text) for text in others}
+        fill(
+            config, [[text for text in tests if identity(text) not in known]], names[1], datetime.now(UTC), "benchmark"
+        )
+        seconds = {}
+        for step in (*(["embed"] if neighbours else []), "sign", "decontaminate", "deduplicate"):
+            timing = Timing()
+            for name in names:
+                settle(config, step, name)
+            timing.stop()
+            seconds[step] = timing.found()
+        result = {"items": len(tests), "background": len(others), "steps": seconds, **recall(config, planted, others)}
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+
+
+def texts(data: Path, condition: str, rows: int) -> list[str]:
+    """Distinct texts, in a random order that is always the same."""
+    found = duckdb.sql(
+        f"select trim(concat_ws(chr(10), instruction, input)) as text from '{data}' where {condition} group by text "
+        f"having text <> '' order by md5(text) limit {rows or 10**9}"
+    ).fetchall()
+    return [text for (text,) in found]
+
+
+def identity(text: str) -> str:
+    return digest([{"role": "user", "content": text}])
+
+
+def recall(config: Config, planted: dict[str, list[str]], others: list[str]) -> dict[str, Any]:
+    with Lake.open(config).connect() as connection:
+        ways: dict[str, set[str]] = {}
+        for way, instruction_id in connection.sql(
+            "select method, instruction_id from contamination union select 'near_duplicate', instruction_id from near_duplicates"
+        ).fetchall():
+            ways.setdefault(way, set()).add(instruction_id)
+    removed = set[str]().union(*ways.values())
+    result: dict[str, Any] = {}
+    for kind, copies in [*planted.items(), ("background", others)]:
+        ids = {identity(text) for text in copies}
+        share = {way: round(len(ids & found) / len(ids), 4) for way, found in sorted(ways.items())}
+        result[kind] = {"removed": round(len(ids & removed) / len(ids), 4), **share}
+    return {"found": result}
+
+
+if __name__ == "__main__":
+    typer.run(main)

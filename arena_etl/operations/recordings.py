@@ -27,7 +27,7 @@ from arena_etl.analytics.battle_files import (
     reader_of,
     reading,
 )
-from arena_etl.config import Config, Source, digest
+from arena_etl.config import Config, Filter, Source, digest
 from arena_etl.errors import InputError
 from arena_etl.flywheel import do
 from arena_etl.instructions.shapes import Category
@@ -372,7 +372,10 @@ def _ingest(config: Config, lake: Lake, connection: duckdb.DuckDBPyConnection, r
             }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
         file.flush()
-        source = Source(name=recording.source, path=file.name, split=split, license=recording.license)
+        # Whatever the texts are: the battles about them were fought.
+        source = Source(
+            name=recording.source, path=file.name, split=split, license=recording.license, skip=get_args(Filter)
+        )
         with_source = config.model_copy(update={"sources": (*config.sources, source)})
         for step in ("land", "prepare"):  # recorded battles need no vectors
             do(with_source, lake, step, source.name)

@@ -134,6 +134,22 @@ def test_annotations_bring_texts_and_soft_preferences(config: Config, tmp_path: 
     ]
 
 
+def test_no_filter_takes_out_or_changes_what_was_fought_about(config: Config, tmp_path: Path) -> None:
+    prompts = ["Hi", "Write to bob@corp.com", "Write to bob@corp.com, and say that the meeting of the team is off"]
+    common = {
+        "output_1": "A",
+        "generator_1": "a",
+        "output_2": "B",
+        "generator_2": "b",
+        "preference": 2,
+        "annotator": "judge",
+    }
+    file = write(tmp_path / "annotations.json", [{**common, "instruction": prompt} for prompt in prompts])
+    import_files(config, Lake.open(config), [file], recording(arena="training"))
+    texts = "select conversation[1].content from battles join instructions using (instruction_id) order by 1"
+    assert [row[0] for row in rows(config, texts)] == prompts
+
+
 def test_votes_without_texts_keep_the_ids_of_their_file(config: Config, tmp_path: Path) -> None:
     votes = [
         {"question_id": "q1", "model_a": "a", "model_b": "b", "winner": "model_a", "judge": "p"},

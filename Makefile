@@ -12,10 +12,10 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help setup flywheel test test-slow test-vllm lint bench airflow lock docs clean
+.PHONY: help setup flywheel flywheel-proof flywheel-control test test-slow test-vllm lint bench airflow lock docs clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Create the environment in .venv
 
@@ -52,6 +52,12 @@ flywheel: $(AIRFLOW_DB) ## One nightly round through Airflow, then the leaderboa
 	@$(BIN)/arena-etl leaderboard
 	@echo "report: $$($(BIN)/arena-etl report --round $(ROUND))"
 
+flywheel-proof: setup ## Three iterations that must make a small model better: 1 to 2 hours on two cores (docs/training.md)
+	$(BIN)/python -m proof.run --record
+
+flywheel-control: setup ## The same, learning from the losers' answers: it must not get better
+	$(BIN)/python -m proof.run --control --record
+
 airflow: $(AIRFLOW_DB) ## Airflow with scheduler and web page on http://localhost:8080, for this machine only
 	airflow standalone
 
@@ -70,6 +76,8 @@ bench: setup ## Measure against named peers (benchmarks/README.md)
 	$(BIN)/python benchmarks/near_duplicates.py peer --rows 1000000
 	$(BIN)/python benchmarks/near_duplicates.py increment
 	$(BIN)/python benchmarks/contamination.py
+	$(BIN)/python benchmarks/training.py train
+	$(BIN)/python benchmarks/training.py read
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest

@@ -493,7 +493,7 @@ _DECLARED = (
             Column("hyperparameters", "VARCHAR", "the stage's settings, JSON"),
             Column("versions", "VARCHAR", "versions of the training libraries, JSON"),
             Column("data_version", "BIGINT", "version of training_sets that was read"),
-            Column("data_sha256", "VARCHAR", "hash of the examples: ids, prompts and answers", nullable=True),
+            Column("data_hash", "VARCHAR", "hash of the examples: sql/training/digest.sql", nullable=True),
             Column("release_id", "BIGINT", "newest release when it was trained; null: there was none", nullable=True),
             Column("config_hash", "VARCHAR", "SHA-256 of the resolved configuration", nullable=True),
             Column("seed", "BIGINT", "seed of the training", nullable=True),

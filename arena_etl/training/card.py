@@ -32,7 +32,7 @@ def render(config: Config, stage: str, outcome: dict[str, Any], examples: pa.Tab
         "trained from": outcome["parent"],
         "release of the lake": outcome["release_id"] or "none yet",
         "configuration (SHA-256)": outcome["config_hash"],
-        "data (SHA-256)": outcome["data_sha256"],
+        "data (see sql/training/digest.sql)": outcome["data_hash"],
         "examples": f"{examples.num_rows:,} of rounds {', '.join(rounds)}",
         "licences of the examples": ", ".join(f"{name} ({count:,})" for name, count in sorted(licences.items())),
         "seed": outcome["seed"],

@@ -126,14 +126,10 @@ def read_examples(config: Config, lake: Lake, job: Job) -> tuple[pa.Table, str]:
     Raises InputError when one of them belongs to the test set.
     """
     with lake.connect(["training_sets", "instructions"]) as connection:
-        sql.materialize(
-            connection,
-            "training_examples",
-            "training/examples",
-            round=job.round,
-            stage=job.stage,
-            accumulate=config.training(job.stage).accumulate,
-        )
+        accumulate = config.training(job.stage).accumulate
+        parameters = {"round": job.round, "stage": job.stage, "accumulate": accumulate}
+        examples: pa.Table = sql.run(connection, "training/examples", **parameters).to_arrow_table()
+        connection.register("training_examples", examples)
         leaked = sql.run(connection, "training/leaked").fetchall()
         if leaked:
             raise InputError(
@@ -141,8 +137,8 @@ def read_examples(config: Config, lake: Lake, job: Job) -> tuple[pa.Table, str]:
                 f"{leaked[0][0]} (test instruction {leaked[0][2]}). Nothing was trained: a test that was trained on proves "
                 "nothing. Take those lines out of the training source, and select again."
             )
-        [(_, data_sha256)] = sql.run(connection, "training/digest").fetchall()
-        return connection.table("training_examples").to_arrow_table(), data_sha256
+        [(_, data_hash)] = sql.run(connection, "training/digest").fetchall()
+        return examples, data_hash
 
 
 def perform(config: Config, lake: Lake, job: Job, work: Path, alone: bool = True) -> Outcome:
@@ -155,7 +151,7 @@ def perform(config: Config, lake: Lake, job: Job, work: Path, alone: bool = True
     folder = Folder(lake, job)
     if (result := folder.outcome()) is not None:
         return result
-    examples, data_sha256 = read_examples(config, lake, job)
+    examples, data_hash = read_examples(config, lake, job)
     started_from = parent(config, lake, job)
     known = releases(lake)
     outcome: Outcome = {
@@ -164,7 +160,7 @@ def perform(config: Config, lake: Lake, job: Job, work: Path, alone: bool = True
         "status": "skipped",
         "reason": "nothing was selected" if not examples.num_rows else None,
         "examples": examples.num_rows,
-        "data_sha256": data_sha256,
+        "data_hash": data_hash,
         "release_id": known[-1].release_id if known else None,
         "config_hash": config.digest,
         "seed": config.training(job.stage).seed,

@@ -3,11 +3,11 @@
 -- Inputs: judge_battles (the rows of battles/merge_games for the stage's test battles).
 -- Parameters: $candidate, $champion (contestant ids).
 -- Method: a judge's battles are merged over its own two games; a tie is half a win; unusable battles count nowhere. A
---   judge id is its name, a hyphen and 8 hex digits.
+--   judge id is its name, a hyphen and 8 hex digits; that of the verifiers ends with their version.
 -- Source: ours; the paper's training judge is its test judge, and a second opinion shows what that hides.
 with duels as (
     select
-        regexp_replace(judge_id, '-[0-9a-f]{8}$', '') as judge,
+        regexp_replace(judge_id, '-([0-9a-f]{8}|v[0-9]+)$', '') as judge,
         instruction_id,
         case
             when winner = 'tie' then 0.5

@@ -3,7 +3,8 @@
 -- Inputs: staged_training_sets (rows that wait for their audit), instructions, responses, battles.
 -- Parameters: $margin (the threshold K; null where another strategy draws).
 -- Method: test_texts: examples whose instruction is not of the training split, or whose last user turn is, but for case, spaces and
---   punctuation, a turn of a test instruction. not_answers: chosen (or rejected) is not what its model answered to that turn.
+--   punctuation, a turn of a test instruction. not_answers: chosen (or rejected) is not what its model answered to that turn;
+--   a prompt of ppo has neither.
 --   unknown_battles: examples that name a battle which is not there. small_margins: won by less than K. Shares need 10 examples.
 -- Source: Arena Learning (arXiv 2407.10627), section 3.3: K; the test set is held out.
 with tested as (
@@ -33,6 +34,7 @@ texts as (
         chosen_model as contestant_id,
         chosen as text
     from staged_training_sets as batch
+    where chosen is not null
     union all
     select
         instruction_id,
@@ -78,7 +80,7 @@ select
     (select sources.unknown_battles from sources) as unknown_battles,
     count_if(examples.margin < $margin::double - 1e-9) as small_margins,
     case when count(*) >= 10 then (select categories.most_of_a_category from categories) / count(*) end as top_category_share,
-    case when count(*) >= 10 then 1 - count(distinct examples.chosen_hash) / count(*) end as repeated_share,
+    case when count(examples.chars) >= 10 then 1 - count(distinct examples.chosen_hash) / count(*) end as repeated_share,
     case when count(*) >= 10 then avg(examples.chars) end as mean_chars
 from examples
 order by subject;

@@ -155,7 +155,7 @@ def training_sets() -> list[Row]:
 
 def training_runs() -> list[Row]:
     common = {**STAGED, "parent": A, "effective_batch_size": 8, "hyperparameters": "{}", "versions": "{}",
-              "data_version": 0, "data_sha256": identity(4), "release_id": None, "config_hash": identity(6), "seed": 0,
+              "data_version": 0, "data_hash": identity(4), "release_id": None, "config_hash": identity(6), "seed": 0,
               "metrics": [{"step": 1, "name": "entropy", "value": 1.0}], "accuracy": None, "created_at": NOW}  # fmt: skip
     return [
         {**common, "run_id": "r1", "candidate": B, "status": "trained", "reason": None, "examples": 2, "steps": 1,

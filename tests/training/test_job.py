@@ -120,7 +120,7 @@ def test_a_job_outlives_its_launcher_and_is_not_started_twice(config: Config, tm
     card = (Path(checkpoints[0]) / "README.md").read_text()
     head = yaml.safe_load(card.split("---")[1])
     assert head["tags"] == ["arena-learning", "sft"]
-    for fact in (job.run_id, outcome["data_sha256"], config.digest, "CC0-1.0 (8)", "| seed | 0 |", "transformers 5"):
+    for fact in (job.run_id, outcome["data_hash"], config.digest, "CC0-1.0 (8)", "| seed | 0 |", "transformers 5"):
         assert fact in card
 
 

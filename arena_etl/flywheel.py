@@ -8,13 +8,16 @@ from arena_etl.battles import generate, registry
 from arena_etl.config import Config
 from arena_etl.errors import ArenaError
 from arena_etl.instructions import (
+    clusters,
     contamination,
+    describe,
     embed,
     landing,
     near_duplicates,
     preparation,
     signatures,
     slices,
+    wizard_arena,
 )
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import Release, release
@@ -35,6 +38,10 @@ STEPS: dict[str, Step] = {
         Step("sign", "signatures", signatures.inputs, signatures.sign),
         Step("decontaminate", "contamination", contamination.inputs, contamination.decontaminate),
         Step("deduplicate", "near_duplicates", near_duplicates.inputs, near_duplicates.deduplicate),
+        Step("cluster", "centroids", clusters.inputs, clusters.cluster),
+        Step("describe", "features", describe.inputs, describe.describe),
+        Step("build", "wizard_arena", wizard_arena.inputs, wizard_arena.build),
+        Step("hold_out", "contamination", contamination.hold_out_inputs, contamination.hold_out),
         Step("plan", "plans", plan.inputs, plan.store),
         Step("draw", "slices", slices.inputs, slices.draw),
         Step("generate", "responses", generate.inputs, generate.generate, generate.units),
@@ -71,10 +78,15 @@ def stage_plan(round_: str, stage: str) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
+def ingest_plan(config: Config) -> list[tuple[str, tuple[str, ...]]]:
+    """The steps that bring the sources in, in order: each source's own, the clusters of all, what is found out by them."""
+    own = [(name, (source.name,)) for source in config.sources for name in INGEST]
+    return [*own, ("cluster", (config.embedding.model_id,)), *(("describe", (s.name,)) for s in config.sources)]
+
+
 def round_plan(config: Config, round_: str) -> list[tuple[str, tuple[str, ...]]]:
     """All steps of a round in order, before its release."""
-    steps: list[tuple[str, tuple[str, ...]]] = [(name, (s.name,)) for s in config.sources for name in INGEST]
-    steps.append(("plan", (round_,)))
+    steps = [*ingest_plan(config), ("plan", (round_,))]
     for stage in config.stages:
         steps += stage_plan(round_, stage)
     return [*steps, ("rate", (round_,)), ("win_rates", (round_,))]

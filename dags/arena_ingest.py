@@ -1,8 +1,9 @@
 """Bring the configured sources into the lake, by hand or by a schedule of its own, without a round.
 
-Per source: land its new rows as they are, then read, clean and compare them, each with its audit. A source that did not change
-is passed over. The nightly round does the same before it draws; this DAG is for large sources, whose first loading should not
-hold a night up, and for sources that arrive at other times.
+Per source: land its new rows as they are, then read, clean, embed and compare them; then the clusters of all, and what is found
+out about every row; each with its audit. A source that did not change is passed over. The nightly round does the same before
+it draws; this DAG is for large sources, whose first loading should not hold a night up, and for sources that arrive at other
+times.
 
 **Schedule.** `ingest_schedule` in the configuration, a cron expression in UTC; without one the DAG runs when it is triggered.
 

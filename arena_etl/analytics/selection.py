@@ -32,7 +32,8 @@ def select(config: Config, lake: Lake, staging: Staging, round_: str, stage: str
     Raises InputError when the strategy or the group goes by a column that is unknown for the whole slice.
     """
     settings = {**_settings(config, lake, round_, stage), "round": round_, "stage": fought_in(stage)}
-    with lake.connect(["battles", "responses", "instructions"]) as connection:
+    with lake.connect(["battles", "responses", "instructions", "features"]) as connection:
+        sql.materialize(connection, "described", "instructions/described")
         for table in ("scored_answers", "prompted_answers"):
             sql.materialize(connection, table, f"selection/{table}", **settings)
         [coverage] = sql.run(connection, "selection/coverage", **settings).to_arrow_table().to_pylist()
@@ -41,7 +42,7 @@ def select(config: Config, lake: Lake, staging: Staging, round_: str, stage: str
             if coverage["items"] and not coverage[f"with_{column}"]:
                 raise InputError(
                     f"round {round_}, stage {stage}: `{column}` is unknown for every instruction of the slice, and "
-                    f"{setting} goes by it. Ingest instructions with a known {column}, or choose another setting."
+                    f"{setting} goes by it. `arena-etl ingest` finds it out (step describe); or choose another setting."
                 )
             counts[f"unknown_{column}"] = coverage["items"] - coverage[f"with_{column}"]
         settings["stage"] = stage  # that of the rows; for the reward model it is not the battles' own
@@ -71,7 +72,7 @@ def _settings(config: Config, lake: Lake, round_: str, stage: str) -> dict[str, 
 
 
 def _needed(selection: Selection) -> dict[str, str]:
-    """The columns of instructions that a selection goes by, each with the setting that makes it so."""
+    """The columns of described instructions that a selection goes by, each with the setting that makes it so."""
     needed = {}
     if selection.strategy == "difficulty":
         needed["difficulty"] = "selection.strategy difficulty"

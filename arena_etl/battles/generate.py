@@ -37,7 +37,7 @@ class Instruction:
 
 def inputs(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> Any:
     entrants = roster(config, lake, round_, stage, arena)
-    instructions = _instructions(lake, round_, stage, arena)
+    instructions = _instructions(config, lake, round_, stage, arena)
     return {
         "contestants": [entrant.contestant_id for entrant in entrants],
         "instructions": digest([instruction.instruction_id for instruction in instructions]),
@@ -64,7 +64,7 @@ def generate(
     number, _, shards = shard.partition("-of-")
     entrant = next(e for e in roster(config, lake, round_, stage, arena) if e.contestant_id == contestant_id)
     contestant = entrant.contestant
-    instructions = _instructions(lake, round_, stage, arena)[int(number) :: int(shards)]
+    instructions = _instructions(config, lake, round_, stage, arena)[int(number) :: int(shards)]
 
     elsewhere, kept = _existing(lake, staging, entrant, instructions)
     staging.keep(unit, kept)
@@ -104,13 +104,21 @@ def generate(
     return counts
 
 
-def _instructions(lake: Lake, round_: str, stage: str, arena: str) -> list[Instruction]:
-    with lake.connect(["instructions", "slices"]) as connection:
-        rows = sql.run(connection, "instructions/arena", round=round_, stage=stage, arena=arena).fetchall()
+def _instructions(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> list[Instruction]:
+    version = config.wizard_arena.version
+    with lake.connect(["instructions", "slices", "wizard_arena"]) as connection:
+        rows = sql.run(
+            connection, "instructions/arena", round=round_, stage=stage, arena=arena, version=version
+        ).fetchall()
     if not rows:
+        remedy = (
+            f"wizard_arena.version is {version}: `arena-etl wizard-arena build --version {version}` builds it."
+            if version
+            else "The test set needs a source with `split: wizard_diverse` or `wizard_hard`, or a built wizard_arena.version."
+        )
         raise InputError(
             f"round {round_}, stage {stage}: the arena {arena} has no instructions. `arena-etl ingest` loads the configured "
-            "sources; the test set needs one with `split: wizard_diverse` or `wizard_hard`."
+            f"sources. {remedy}"
         )
     return [
         Instruction(instruction_id, category, tuple(turns), tuple(reference) if reference else None)

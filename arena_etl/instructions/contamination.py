@@ -1,7 +1,7 @@
 """Find the training instructions that a test set has too: the same conversation, a long run of its words, or its sense.
 
 New training rows are held against every test item, and the items of a new test set against every training row. A test set
-is a source whose split is not train.
+is a source whose split is not train, or a built version of the WizardArena sets.
 """
 
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 
-READS = ("raw_instructions", "instructions", "contamination", "embeddings")
+READS = ("raw_instructions", "instructions", "contamination", "embeddings", "wizard_arena")
 
 
 def inputs(config: Config, lake: Lake, source: str) -> Any:
@@ -31,12 +31,28 @@ def inputs(config: Config, lake: Lake, source: str) -> Any:
 
 def decontaminate(config: Config, lake: Lake, staging: Staging, source: str, unit: str) -> dict[str, int]:
     """Stage a row for every training instruction, test item and method that finds the one in the other."""
-    settings = config.decontamination
     since = seen_until(
         lake, staging.partition, _batches(lake, source), lambda batch: _inputs(config, lake, source, batch)
     )
+    return _stage_evidence(config, lake, staging, source, unit, _landed(config, lake, source), since)
+
+
+def hold_out_inputs(config: Config, lake: Lake, version: str) -> Any:
+    built = lake.require(Partition("wizard_arena", (version,)), "`arena-etl wizard-arena build` comes first.")
+    return {"wizard_arena": built, **_settings(config)}
+
+
+def hold_out(config: Config, lake: Lake, staging: Staging, version: str, unit: str) -> dict[str, int]:
+    """The same for the members of a WizardArena version against every training instruction of the lake."""
+    return _stage_evidence(config, lake, staging, version, unit, _no_ids(), None)
+
+
+def _stage_evidence(
+    config: Config, lake: Lake, staging: Staging, source: str, unit: str, landed: pa.Table, since: int | None
+) -> dict[str, int]:
+    settings = config.decontamination
     with lake.spilling(READS, config.deduplication.memory_limit) as connection:
-        connection.register("landed", _landed(config, lake, source))
+        connection.register("landed", landed)
         sql.materialize(connection, "identical", "decontamination/identical", source=source)
         connection.execute(
             "create temporary table test_items as "
@@ -69,9 +85,13 @@ def _inputs(config: Config, lake: Lake, source: str, batch: int) -> Any:
     return {
         "loaded_until": batch,
         "landed": lake.fingerprint(Partition("raw_instructions", (source,))) if is_test else None,
-        "model": config.embedding.model_id if config.decontamination.neighbours else None,
-        **config.decontamination.model_dump(),
+        **_settings(config),
     }
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    model = config.embedding.model_id if config.decontamination.neighbours else None
+    return {"model": model, **config.decontamination.model_dump()}
 
 
 def _batches(lake: Lake, source: str) -> list[int]:
@@ -84,7 +104,7 @@ def _batches(lake: Lake, source: str) -> list[int]:
 
 def _landed(config: Config, lake: Lake, name: str) -> pa.Table:
     """instruction_id of every row that a test set has landed, cleaned like all others; none of a training source."""
-    source, found = source_of(config, name), [TABLES["instructions"].arrow_schema().empty_table()]
+    source, found = source_of(config, name), [_no_ids()]
     if source.split != "train":
         now = datetime.now(UTC)
         with lake.connect(["raw_instructions"]) as connection:
@@ -92,5 +112,10 @@ def _landed(config: Config, lake: Lake, name: str) -> pa.Table:
                 "select source_id, file, line, raw, license from raw_instructions where source = $source",
                 params={"source": name},
             )
-            found += (clean_batch(batch, config, source, now)[0] for batch in landed.to_arrow_reader(BATCH))
-    return pa.concat_tables(found).select(["instruction_id"])
+            batches = (clean_batch(batch, config, source, now)[0] for batch in landed.to_arrow_reader(BATCH))
+            found += (batch.select(["instruction_id"]) for batch in batches)
+    return pa.concat_tables(found)
+
+
+def _no_ids() -> pa.Table:
+    return TABLES["instructions"].arrow_schema().empty_table().select(["instruction_id"])

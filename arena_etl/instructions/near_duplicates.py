@@ -19,7 +19,7 @@ from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import MOST_ROWS, Staging
 
-READS = ("instructions", "signatures", "near_duplicates", "contamination")
+READS = ("instructions", "signatures", "near_duplicates", "contamination", "wizard_arena")
 
 
 def inputs(config: Config, lake: Lake, source: str) -> Any:
@@ -90,7 +90,7 @@ def _inputs(config: Config, batch: int, items: str | None) -> Any:
 def _state(config: Config, lake: Lake, source: str) -> tuple[list[int], str | None]:
     """When batches of the source were signed, and a hash of the test items that it brings."""
     parameters = {"source": source, "scheme": MinHash.of(config.deduplication).scheme}
-    with lake.connect(["signatures", "instructions", "contamination"]) as connection:
+    with lake.connect(["signatures", "instructions", "contamination", "wizard_arena"]) as connection:
         batches = connection.execute(
             "select distinct epoch_us(created_at) from signatures where source = $source and scheme = $scheme",
             parameters,

@@ -19,6 +19,7 @@ from arena_etl.config import Config, Contestant, Model
 from arena_etl.contestants import champion, checkpoint_dir
 from arena_etl.engines.tokens import token_counter
 from arena_etl.errors import GateStopped
+from arena_etl.instructions import slices
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.staging import Staging
@@ -96,9 +97,7 @@ class _Planner:
     def __init__(self, config: Config, lake: Lake, round_: str) -> None:
         self._config, self._lake, self._round = config, lake, round_
         self._counters: dict[str, Callable[[Sequence[str]], list[int]]] = {}
-        self._connection = lake.connect(
-            ["instructions", "slices", "responses", "verdicts", "near_duplicates", "contamination"]
-        )
+        self._connection = lake.connect([*slices.TABLES, "responses", "verdicts"])
         _draw_ahead(self._connection, config, round_)
         history = sql.run(self._connection, "plan/history").to_arrow_table().to_pylist()
         self._history = {(row["kind"], row["name"]): row for row in history}
@@ -107,7 +106,12 @@ class _Planner:
 
     def rows(self, stage: str, arena: str) -> Iterator[dict[str, Any]]:
         names = [*self._contestants, *([CANDIDATE] if arena == WIZARD_ARENA else [])]
-        parameters = {"round": self._round, "stage": stage, "arena": arena}
+        parameters = {
+            "round": self._round,
+            "stage": stage,
+            "arena": arena,
+            "version": self._config.wizard_arena.version,
+        }
         self._connection.register("entrants", self._entrants(names))
         self._connection.register("seats", self._seats(names))
         conversations = sql.run(self._connection, "instructions/arena", **parameters).limit(SAMPLE).fetchall()
@@ -205,9 +209,8 @@ def _draw_ahead(connection: duckdb.DuckDBPyConnection, config: Config, round_: s
     """Put the draws that are still to come into ``slices``, as ``instructions/draw_slice`` will make them."""
     connection.execute("create or replace temporary table planned as select * from slices")
     connection.execute("create or replace temporary view slices as select * from planned")
-    settings = {"round": round_, "size": config.battles.slice_size, "seed": config.battles.seed}
+    slices.prepare_draw(connection, config, round_)
     for stage in config.stages:
-        drawn = connection.execute("select 1 from planned where round = ? and stage = ? limit 1", [round_, stage])
-        if drawn.fetchone() is None:
-            sql.materialize(connection, "draw", "instructions/draw_slice", stage=stage, **settings)
+        if not connection.execute("select 1 from planned where round = ? and stage = ?", [round_, stage]).fetchall():
+            connection.register("draw", slices.draw_rows(connection, config, round_, stage).to_arrow_table())
             connection.execute("insert into planned by name select * from draw")

@@ -5,7 +5,7 @@ from typing import Any
 from arena_etl.config import Config
 from arena_etl.contestants import champion
 from arena_etl.errors import InputError
-from arena_etl.flywheel import INGEST, STEPS, round_plan
+from arena_etl.flywheel import STEPS, ingest_plan, round_plan
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.releases import releases
 from arena_etl.progress import notes
@@ -22,6 +22,7 @@ def status(config: Config, lake: Lake, round_: str | None = None) -> list[dict[s
     """
     published = releases(lake)
     running = notes(lake)
+    ingesting = {name for name, _ in ingest_plan(config)}
     with lake.connect(["slices", "promotions"]) as connection:
         rounds = [row[0] for row in connection.sql("select distinct round from slices order by round desc").fetchall()]
         decisions = connection.sql("select round, stage, decision from promotions").fetchall()
@@ -32,7 +33,7 @@ def status(config: Config, lake: Lake, round_: str | None = None) -> list[dict[s
         stages: dict[str, dict[str, str]] = {stage: {} for stage in config.stages}
         steps: dict[str, str] = {}
         for name, keys in round_plan(config, each):
-            if name in INGEST:
+            if name in ingesting:
                 continue
             done = "done" if lake.fingerprint(Partition(STEPS[name].table, keys)) else "pending"
             if len(keys) == 1:

@@ -29,6 +29,19 @@ def ingest(source: str) -> None:
     )
 
 
+@task_group
+def describe(source: str) -> None:
+    chain(*step("describe", "features", source))
+
+
 def ingest_sources(config: Config) -> list[Any]:
-    """A group per configured source, to be chained: of two that hold the same conversation, the first keeps it."""
-    return [ingest.override(group_id=f"ingest_{s.name.replace('.', '_')}")(s.name) for s in config.sources]
+    """What brings the sources in, to be chained: a group per source, the clusters of all, a group per source again.
+
+    One source after the other: of two that hold the same conversation, the first keeps it.
+    """
+    groups = {source.name: source.name.replace(".", "_") for source in config.sources}
+    return [
+        *(ingest.override(group_id=f"ingest_{group}")(name) for name, group in groups.items()),
+        *step("cluster", "centroids", config.embedding.model_id),
+        *(describe.override(group_id=f"describe_{group}")(name) for name, group in groups.items()),
+    ]

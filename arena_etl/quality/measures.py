@@ -35,7 +35,13 @@ def measure(config: Config, lake: Lake, step: str, partition: Partition, staged:
     if name not in sql.names():
         return None
     text = sql.load(name)
-    wanted = {table for table in TABLES if table in text} | {"instructions", "slices", "measures", "releases"}
+    wanted = {table for table in TABLES if table in text} | {
+        "instructions",
+        "slices",
+        "wizard_arena",
+        "measures",
+        "releases",
+    }
     values = {column: partition.columns.get(column) for column in ("round", "stage", "arena")}
     with lake.connect(sorted(wanted)) as connection:
         connection.register(f"staged_{partition.table}", staged)
@@ -43,7 +49,7 @@ def measure(config: Config, lake: Lake, step: str, partition: Partition, staged:
         entrants = roster(config, lake, *partition.values) if fighting else []
         connection.register("entrants", _entrants(entrants))
         connection.register("seats", _seats(config, entrants))
-        sql.materialize(connection, "turns", "quality/turns", **values)
+        sql.materialize(connection, "turns", "quality/turns", version=config.wizard_arena.version, **values)
         settings = _settings(config, lake, values) | {"imported": step == IMPORT}
         sql.materialize(connection, "figures", name, **values, **settings)
         return _beside_usual(config, connection, partition.table, values)

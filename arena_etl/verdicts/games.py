@@ -68,12 +68,14 @@ def due_games(
     judge_id: str,
     pairs: Sequence[tuple[str, str]],
     *,
+    version: str | None,
     checked: bool | None,
     shard: int,
     shards: int,
 ) -> Iterator[Due]:
     """What a judge has done and still owes in the staging's partition. ``pairs``: contestant_ids, the smaller first.
 
+    ``version``: of the built WizardArena sets that the test arena is; None: what the sources call so.
     ``checked``: True for turns with a checker, False for those without, None for all. Read the games inside the ``with``.
     """
     round_, stage, arena = staging.partition.values
@@ -82,12 +84,13 @@ def due_games(
         "stage": stage,
         "arena": arena,
         "judge_id": judge_id,
+        "version": version,
         "checked": checked,
         "shard": shard,
         "shards": shards,
     }
     names = pa.schema([("model_a", pa.string()), ("model_b", pa.string())])
-    with lake.connect(["instructions", "slices", "responses", "verdicts"]) as connection:
+    with lake.connect(["instructions", "slices", "wizard_arena", "responses", "verdicts"]) as connection:
         connection.register("staged", staging.read())
         connection.register(
             "pairs", pa.Table.from_pylist([dict(zip(names.names, p, strict=True)) for p in pairs], names)

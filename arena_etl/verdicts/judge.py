@@ -85,7 +85,14 @@ def judge(
     ledger = Ledger(config, lake, round_)
     counts = {"verdicts": 0, "reused": 0, "unparsed": 0}
     with due_games(
-        lake, staging, common["judge_id"], pairs, checked=checked, shard=int(shard), shards=int(shards)
+        lake,
+        staging,
+        common["judge_id"],
+        pairs,
+        version=config.wizard_arena.version,
+        checked=checked,
+        shard=int(shard),
+        shards=int(shards),
     ) as due:
         staging.keep(unit, due.kept)
         counts["reused"] = due.total - due.count

@@ -1,9 +1,9 @@
 -- Purpose: the calls of an arena that a round needs, and how many of them are done.
 -- Grain: kind (response or verdict), name (contestant or judge).
--- Inputs: instructions, slices (with the draws that are still to come), responses, verdicts; entrants (name, contestant_id: null
---   for a contestant that does not exist yet); seats (name, judge_id,
+-- Inputs: instructions, slices (with the draws that are still to come), wizard_arena, responses, verdicts; entrants (name,
+--   contestant_id: null for a contestant that does not exist yet); seats (name, judge_id,
 --   checked: as in verdicts/due_games, model_a, model_b: names of the pairs that the judge may judge).
--- Parameters: $round, $stage, $arena.
+-- Parameters: $round, $stage, $arena, $version (as in instructions/arena).
 -- Method: every contestant answers every turn of every instruction. A judge gives two verdicts for every turn and pair, if
 --   the turn has a checker or not, as its seat says. A call is done when its row is there and not an error.
 -- Source: Arena Learning (arXiv 2407.10627), section 3.2.
@@ -17,7 +17,10 @@ with fought as (
         ($arena = 'training' and instruction_id in (
             select slices.instruction_id from slices where slices.round = $round and slices.stage = $stage
         ))
-        or ($arena = 'wizard_arena' and split in ('wizard_diverse', 'wizard_hard'))
+        or ($arena = 'wizard_arena' and $version is null and split in ('wizard_diverse', 'wizard_hard'))
+        or ($arena = 'wizard_arena' and instruction_id in (
+            select wizard_arena.instruction_id from wizard_arena where wizard_arena.version = $version
+        ))
 ),
 
 turns as (

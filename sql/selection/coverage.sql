@@ -1,6 +1,6 @@
 -- Purpose: how much of a stage's slice a selection can use, and what it knows about it.
 -- Grain: one row.
--- Inputs: battles (of one round and stage, arena 'training'), scored_answers, instructions.
+-- Inputs: battles (of one round and stage, arena 'training'), scored_answers, described.
 -- Parameters: $round, $stage.
 -- Method: an item is an instruction and a turn. It is usable if every pair among its contestants is
 --   (scored_answers.sql).
@@ -26,4 +26,4 @@ select
     count(cluster) as with_cluster
 from items
 left join usable_items using (instruction_id, turn)
-left join instructions using (instruction_id);
+left join described using (instruction_id);

@@ -1,6 +1,6 @@
 -- Purpose: which of a stage's candidates become its training set: the strategy's order, at most n per group, a size.
 -- Grain: example_id.
--- Inputs: candidates (the rows of sft.sql, pairs.sql or ppo.sql), instructions.
+-- Inputs: candidates (the rows of sft.sql, pairs.sql or ppo.sql), described.
 -- Parameters: $strategy, $size (examples wanted; null: all), $max_per_group (examples per group; null: any number),
 --   $group (category or cluster), $seed.
 -- Method: candidates are put into one order and taken from its front; of each group only the first $max_per_group
@@ -18,16 +18,16 @@
 with attributed as (
     select
         candidates.*,
-        instructions.difficulty,
-        instructions.cluster,
+        described.difficulty,
+        described.cluster,
         case $group
             when 'category' then candidates.category
-            when 'cluster' then instructions.cluster::varchar
+            when 'cluster' then described.cluster::varchar
         end as member_of,
         list_sum([length(message.content) for message in prompt if message.role = 'user']) as characters,
         md5(concat_ws('/', $seed::bigint, candidates.example_id)) as shuffle
     from candidates
-    inner join instructions using (instruction_id)
+    inner join described using (instruction_id)
 ),
 
 -- The smallest comes first.

@@ -1,6 +1,6 @@
 -- Purpose: the preference pairs that DPO and the reward model learn from: the best against the worst answer of an item.
 -- Grain: instruction_id, turn.
--- Inputs: scored_answers, prompted_answers, instructions.
+-- Inputs: scored_answers, prompted_answers, described.
 -- Parameters: $round, $stage, $margin (threshold K, score points: DPO and the reward model have one each; null: every
 --   pair with a gap, for the strategies of draw.sql that set no threshold).
 -- Method:
@@ -54,7 +54,7 @@ select
 from selected
 inner join prompted_answers as chosen using (instruction_id, turn)
 inner join prompted_answers as rejected using (instruction_id, turn)
-inner join instructions using (instruction_id)
+inner join described using (instruction_id)
 where
     chosen.contestant_id = chosen_model
     and rejected.contestant_id = rejected_model

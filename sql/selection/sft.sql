@@ -1,6 +1,6 @@
 -- Purpose: the examples that SFT can learn from: the best rival's answer wherever the target clearly lost.
 -- Grain: instruction_id, turn.
--- Inputs: scored_answers, prompted_answers, instructions.
+-- Inputs: scored_answers, prompted_answers, described.
 -- Parameters: $round, $stage, $target (contestant id of the model to train), $margin (threshold K, score points; null:
 --   every item of the slice, also where the target did not lose, for the strategies of draw.sql that set no threshold).
 -- Method:
@@ -54,6 +54,6 @@ select
     license
 from selected
 inner join prompted_answers as chosen using (instruction_id, turn)
-inner join instructions using (instruction_id)
+inner join described using (instruction_id)
 where chosen.contestant_id = chosen_model and chosen.prompt is not null
 order by instruction_id, turn;

@@ -1,9 +1,9 @@
 -- Purpose: the games that a judge still owes an arena, with everything that it has to see.
 -- Grain: instruction_id, turn: what was said up to this turn, and the games on it that have no verdict yet.
--- Inputs: instructions, slices, responses, verdicts (of all partitions), staged (verdicts that wait for their audit), pairs
---   (model_a, model_b: contestant_ids, model_a sorts before model_b).
--- Parameters: $round, $stage, $arena; $judge_id; $checked (true: turns with a checker, false: those without, null: all);
---   $shard, $shards (of the instructions).
+-- Inputs: instructions, slices, wizard_arena, responses, verdicts (of all partitions), staged (verdicts that wait for their
+--   audit), pairs (model_a, model_b: contestant_ids, model_a sorts before model_b).
+-- Parameters: $round, $stage, $arena, $version (as in instructions/arena); $judge_id; $checked (true: turns with a checker, false:
+--   those without, null: all); $shard, $shards (of the instructions).
 -- Method: every pair of answers to a turn makes two games, each answer shown first once. A game has its verdict when the same
 --   judge (its id holds model, prompt and decoding) saw the same two answers (response_ids, which hold the dialogue before
 --   them) in the same order; in its own partition, a verdict without anything to judge (engine_error, missing_response) is
@@ -23,7 +23,10 @@ with fought as (
         ($arena = 'training' and instruction_id in (
             select slices.instruction_id from slices where slices.round = $round and slices.stage = $stage
         ))
-        or ($arena = 'wizard_arena' and split in ('wizard_diverse', 'wizard_hard'))
+        or ($arena = 'wizard_arena' and $version is null and split in ('wizard_diverse', 'wizard_hard'))
+        or ($arena = 'wizard_arena' and instruction_id in (
+            select wizard_arena.instruction_id from wizard_arena where wizard_arena.version = $version
+        ))
 ),
 
 mine as (

@@ -1,7 +1,8 @@
 -- Purpose: the verdicts of a partition that still hold, so that the partition is made anew from them and what is due.
 -- Grain: instruction_id, turn, model_a, model_b, shown_first.
--- Inputs: instructions, slices, responses, verdicts, staged (verdicts that wait for their audit), pairs.
--- Parameters: $round, $stage, $arena (the partition); $judge_id; $shard, $shards (of the arena's instructions).
+-- Inputs: instructions, slices, wizard_arena, responses, verdicts, staged (verdicts that wait for their audit), pairs.
+-- Parameters: $round, $stage, $arena (the partition), $version (as in instructions/arena); $judge_id; $shard,
+--   $shards (of the arena's instructions).
 -- Method: as in verdicts/due_games: the judge saw the answers that the contestants have today, and there was something to judge.
 -- Source: none; bookkeeping.
 with mine as (
@@ -11,7 +12,10 @@ with mine as (
         ($arena = 'training' and instruction_id in (
             select slices.instruction_id from slices where slices.round = $round and slices.stage = $stage
         ))
-        or ($arena = 'wizard_arena' and split in ('wizard_diverse', 'wizard_hard'))
+        or ($arena = 'wizard_arena' and $version is null and split in ('wizard_diverse', 'wizard_hard'))
+        or ($arena = 'wizard_arena' and instruction_id in (
+            select wizard_arena.instruction_id from wizard_arena where wizard_arena.version = $version
+        ))
     qualify (row_number() over (order by instruction_id) - 1) % $shards::bigint = $shard::bigint
 ),
 

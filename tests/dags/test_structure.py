@@ -92,11 +92,12 @@ def test_graph_is_the_recorded_one(fixture: str, name: str, request: pytest.Fixt
 
 
 def test_ingest_has_the_steps_of_a_source_and_its_own_schedule(ingest: dict[str, Any], tmp_path: Path) -> None:
-    from arena_etl.flywheel import INGEST, STEPS
+    from arena_etl.flywheel import STEPS, ingest_plan
 
     steps = [task.rpartition(".")[2] for task in ingest["graph"]]
-    expected = [task for name in INGEST for task in (name, f"audit_{STEPS[name].table}")]
-    assert sorted(steps) == sorted(expected * len(Config().sources))
+    assert sorted(steps) == sorted(
+        task for name, _ in ingest_plan(Config()) for task in (name, f"audit_{STEPS[name].table}")
+    )
     assert (ingest["owners"], ingest["tags"], ingest["catchup"], ingest["max_active_runs"]) == (
         ["arena-etl"],
         ["arena-etl"],
@@ -120,10 +121,10 @@ def test_every_step_of_a_round_has_its_task_and_its_audit(found: dict[str, Any])
     from arena_etl.flywheel import STEPS, round_plan
 
     tasks = [task.rpartition(".")[2] for task in found["graph"]]
-    for name in STEPS:
-        times = sum(step == name for step, _ in round_plan(Config(), "2026-01-05"))
-        assert tasks.count(name) == times
-        assert tasks.count(f"audit_{STEPS[name].table}") == times
+    planned = [step for step, _ in round_plan(Config(), "2026-01-05")]
+    for name, step in STEPS.items():
+        assert tasks.count(name) == planned.count(name)
+        assert tasks.count(f"audit_{step.table}") == sum(STEPS[other].table == step.table for other in planned)
 
 
 def test_settings_of_the_tasks(found: dict[str, Any]) -> None:
@@ -148,7 +149,9 @@ def test_configuration_decides_sources_and_stages(tmp_path: Path) -> None:
 
     assert graph["resolve_round"] == ["ingest_one_two.land"]
     assert graph["ingest_one_two.audit_near_duplicates"] == ["ingest_three.land"]
-    assert graph["ingest_three.audit_near_duplicates"] == ["plan"]
+    assert graph["ingest_three.audit_near_duplicates"] == ["cluster"]
+    assert graph["audit_centroids"] == ["describe_one_two.describe"]
+    assert graph["describe_three.audit_features"] == ["plan"]
     assert graph["audit_plans"] == ["dpo.draw"]
     assert not [task for task in graph if task.startswith("sft.")]
 

@@ -152,8 +152,10 @@ class Rounds:
         return sentence(self._random, words)
 
     def _turns(self, keys: tuple[str, ...]) -> list[str]:
-        with self.lake.connect(["instructions", "slices"]) as connection:
-            found = sql.run(connection, "quality/turns", **dict(zip(("round", "stage", "arena"), keys, strict=True)))
+        with self.lake.connect(["instructions", "slices", "wizard_arena"]) as connection:
+            found = sql.run(
+                connection, "quality/turns", version=None, **dict(zip(("round", "stage", "arena"), keys, strict=True))
+            )
             return [row[0] for row in found.fetchall()]
 
     def _now(self) -> datetime:

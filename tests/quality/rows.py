@@ -68,6 +68,29 @@ def contamination() -> list[Row]:
     ]
 
 
+def centroids() -> list[Row]:
+    common = {"model": "encoder-00000001", "clustering": "k2-0123abcd", "vector": [0.6, 0.8], "created_at": NOW}
+    return [{**common, "cluster": 0, "instructions": 5}, {**common, "cluster": 1, "instructions": 3}]
+
+
+def features() -> list[Row]:
+    common = {"source": "s", "describer": "k2-0123abcd-00000001", "cluster": 1, "similarity": 0.5, "difficulty": 4.5,
+              "difficulty_by": "estimate-v1", "category": "math", "category_by": "source", "error": None,
+              "created_at": NOW}  # fmt: skip
+    return [
+        {**common, "instruction_id": identity(1)},
+        {**common, "instruction_id": identity(2), "cluster": None, "similarity": None},
+    ]
+
+
+def wizard_arena() -> list[Row]:
+    common = {"version": "v1", "cluster": 0, "created_at": NOW}
+    return [
+        {**common, "instruction_id": identity(1), "set": "hard", "difficulty": 9.0, "rank": 1},
+        {**common, "instruction_id": identity(2), "set": "diverse", "difficulty": None, "rank": 1},
+    ]
+
+
 def slices() -> list[Row]:
     return [{**STAGED, "instruction_id": identity(i), "position": i} for i in (0, 1, 2)]
 
@@ -197,6 +220,9 @@ BUILDERS = {
         signatures,
         near_duplicates,
         contamination,
+        centroids,
+        features,
+        wizard_arena,
         slices,
         plans,
         models,

@@ -138,6 +138,30 @@ BAD: dict[str, tuple[list[make.Row], str, str]] = {
         "not_be_null(benchmark) compound_columns_to_be_unique(instruction_id, test_id, method)",
         "",
     ),
+    "centroids": (
+        [{"cluster": -1, "clustering": "two"}, {"cluster": 2, "instructions": 0}, {}],
+        "match_regex(clustering) be_between(cluster) compound_columns_to_be_unique(model, cluster)",
+        "be_between(instructions)",
+    ),
+    "features": (
+        [
+            {"instruction_id": "x", "cluster": -1, "similarity": 1.5, "difficulty": 10.5, "category": "gossip"},
+            {"error": "not JSON: Well,"},
+        ],
+        "match_regex(instruction_id) be_between(cluster) be_between(similarity) be_between(difficulty) "
+        "be_in_set(category) compound_columns_to_be_unique(instruction_id, describer)",
+        "be_null(error)",
+    ),
+    "wizard_arena": (
+        [
+            {"instruction_id": "x", "set": "mix", "rank": 0},
+            {"instruction_id": make.identity(5), "difficulty": None},
+            {"rank": 3},
+        ],
+        "match_regex(instruction_id) be_in_set(set) be_between(rank) not_be_null(difficulty)/hard "
+        "compound_columns_to_be_unique(version, set, rank) compound_columns_to_be_unique(version, instruction_id)",
+        "",
+    ),
     "slices": (
         [
             {"instruction_id": "b", "position": -1},
@@ -458,7 +482,9 @@ def test_null_in_a_required_column_stops() -> None:
 @pytest.mark.parametrize("name", make.BUILDERS)
 def test_empty_batch_audits_cleanly(name: str) -> None:
     result, rest = gate(name, make.table_of(name, []))
-    counts = {"slices": "critical", "training_sets": "warning", "judge_cards": "critical", "plans": "critical"}
+    counts = dict.fromkeys(("slices", "judge_cards", "plans", "wizard_arena"), "critical") | {
+        "training_sets": "warning"
+    }
     severity = {"table_row_count_to_be_between": counts[name]} if name in counts else {}
     assert failed(result) == severity
     assert result.stopped == (counts.get(name) == "critical")

@@ -87,6 +87,10 @@ INTERMEDIATES = {
     "settled": "line_sha256 VARCHAR, source_id VARCHAR, rules VARCHAR",
     "prepared": _columns("instructions"),
     "staged": _columns("verdicts"),
+    "described": "instruction_id VARCHAR, source VARCHAR, split VARCHAR, license VARCHAR, language VARCHAR, turns INTEGER, "
+    "category VARCHAR, difficulty DOUBLE, cluster INTEGER",
+    "source_weights": "source VARCHAR, weight DOUBLE",
+    "category_weights": "category VARCHAR, weight DOUBLE",
     **{f"staged_{table}": _columns(table) for table in TABLES},
     "figures": "subject VARCHAR, a DOUBLE, b DOUBLE, c DOUBLE",
     "seeds": "measure VARCHAR, usual DOUBLE, spread DOUBLE",

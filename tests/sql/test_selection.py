@@ -93,6 +93,7 @@ def _select(connection: duckdb.DuckDBPyConnection, rule: str, **settings: Any) -
         settings["margin"] = None
     for table in ("scored_answers", "prompted_answers"):
         sql.materialize(connection, table, f"selection/{table}", **settings)
+    sql.materialize(connection, "described", "instructions/described")
     sql.materialize(connection, "candidates", f"selection/{rule}", **settings)
     rows: list[Row] = sql.run(connection, "selection/draw", **settings).to_arrow_table().to_pylist()
     return rows

@@ -66,7 +66,7 @@ def prepare(config: Config, lake: Lake, staging: Staging, source_name: str, unit
         rejects = _Rejects(staging, source, rules, now)
         with pq.ParquetWriter(prepared, TABLES["instructions"].arrow_schema(), compression="lz4") as writer:
             for kept, rejected in _cleaned(connection, config, source, rules, now):
-                counts["rows"] += kept.num_rows + len(rejected)
+                counts["examined"] += kept.num_rows + len(rejected)
                 writer.write_table(kept)
                 rejects.add(rejected)
         connection.execute(f"create view prepared as select * from read_parquet('{prepared}')")

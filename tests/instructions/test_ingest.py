@@ -83,7 +83,7 @@ def test_a_line_inserted_at_the_top_is_the_only_new_one(tmp_path: Path) -> None:
     ingest(*setup(tmp_path, old))
     config, lake = setup(tmp_path, [json.dumps(line("What is 99 + 1?")), *old])
     landed, prepared = ingest(config, lake)
-    assert (landed["new"], landed["known"], prepared["rows"]) == (1, 5, 1)
+    assert (landed["new"], landed["known"], prepared["examined"]) == (1, 5, 1)
     assert rows(lake, "select count(*) from instructions") == [(6,)]
 
 
@@ -166,10 +166,10 @@ def test_refused_rows_are_looked_at_again_only_under_other_rules(tmp_path: Path)
     config, lake = setup(tmp_path, lines)
     assert ingest(config, lake)[1]["length"] == 1
     config, lake = setup(tmp_path, [*lines, json.dumps(line("What is 99 + 1 in words?"))])
-    assert ingest(config, lake)[1]["rows"] == 1
+    assert ingest(config, lake)[1]["examined"] == 1
     shorter = config.model_copy(update={"cleaning": config.cleaning.model_copy(update={"min_characters": 5})})
     prepared = ingest(shorter, lake)[1]
-    assert (prepared["rows"], prepared["new"]) == (1, 1)
+    assert (prepared["examined"], prepared["new"]) == (1, 1)
     assert rows(lake, "select count(*) from instructions") == [(22,)]
 
 

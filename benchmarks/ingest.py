@@ -2,8 +2,8 @@
 
 The file is synthetic and seeded: English sentences of made-up words, a few rows that filters take out, an id and a licence in
 every row. Landing is `land` to its staged Parquet; the bare scan is `polars.scan_ndjson(file).sink_parquet(...)`. The two take
-turns. The whole chain, with audits and commits, runs once in a process of its own, whose peak memory is taken. That of its workers is not:
-until they have started, the system counts them as copies of it.
+turns. The whole chain, with audits and commits, runs once in a process of its own, whose peak memory is taken. Not that of its
+workers: the system counts them as copies of it until they have started.
 """
 
 import argparse

@@ -48,6 +48,7 @@ def settings(folder: Path, model: Path) -> dict[str, Any]:
         "judge": {"name": "tiny-judge", "checkpoint": str(model), "max_new_tokens": 8},
         "engine": {"batch_size": 8, "flush_s": 0, "dtype": "float32", "models_dir": str(folder / "models")},
         "battles": {"slice_size": 8},
+        "decontamination": {"neighbours": 0},  # sums are neighbours of sums
         "ratings": {"resamples": 100},
         "sft": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "max_length": 256},
         "dpo": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "max_length": 256},

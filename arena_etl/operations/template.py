@@ -21,6 +21,7 @@ def paper() -> config.Config:
     """The defaults, with the stages, sizes and trainings of the paper, which assume tens of thousands of instructions."""
     return config.Config(
         stages=("sft", "dpo", "ppo"),
+        decontamination=config.Decontamination(neighbours=5, similarity=-1),
         battles=config.Battles(slice_size=30_000),
         sft=config.SftTraining(),
         dpo=config.DpoTraining(),

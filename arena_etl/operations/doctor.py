@@ -48,7 +48,13 @@ def _run(name: str, check: Callable[[], str]) -> Check:
 
 
 def _libraries() -> str:
-    needed = {"great_expectations": "quality", "torch": "models", "transformers": "models", "trl": "train"}
+    needed = {
+        "great_expectations": "quality",
+        "torch": "models",
+        "transformers": "models",
+        "sentence_transformers": "embedding",
+        "trl": "train",
+    }
     missing = [
         f"{module} (extra `{extra}`)" for module, extra in needed.items() if not importlib.util.find_spec(module)
     ]

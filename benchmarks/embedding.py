@@ -1,4 +1,7 @@
-"""The step `embed` against its model's own floor: bare forward passes over the same batches, tokenised before."""
+"""The step `embed` against its model's own floor: bare forward passes over the same batches, tokenised before.
+
+In seconds of CPU, which other work on the machine disturbs least; with one thread they are those of an idle machine's clock.
+"""
 
 import json
 import sys
@@ -23,7 +26,7 @@ from arena_etl.steps import perform
 MOST_OVERHEAD = 0.15
 
 
-def lake_of(folder: Path, instructions: Path, rows: int, threads: int) -> tuple[Config, Lake, list[str]]:
+def lake_of(folder: Path, instructions: Path, rows: int) -> tuple[Config, Lake, list[str]]:
     """A lake with a seeded sample of the instructions, prepared, and their texts in the order of the step."""
     texts = [
         text
@@ -39,7 +42,7 @@ def lake_of(folder: Path, instructions: Path, rows: int, threads: int) -> tuple[
     flags: dict[str, Any] = {
         "root": str(folder / "lake"),
         "sources": [{"name": "sample", "path": str(folder / "sample.jsonl"), "license": "mixed"}],
-        "engine": {"threads": threads, "device": "cpu"},
+        "engine": {"threads": 1, "device": "cpu"},
     }
     config = configuration.load(flags=flags)
     lake = Lake.open(config)
@@ -50,9 +53,9 @@ def lake_of(folder: Path, instructions: Path, rows: int, threads: int) -> tuple[
 
 def step_seconds(config: Config, lake: Lake) -> float:
     """The step without its audit: read, tokenise, encode, stage. The encoder was loaded before."""
-    started = time.perf_counter()
+    started = time.process_time()
     summary = perform(STEPS["embed"], config, lake, "sample")
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     if summary.get("unchanged"):
         raise RuntimeError("the step found its work done")
     return seconds
@@ -65,17 +68,16 @@ def floor_seconds(encoder: Encoder, texts: list[str], batch_size: int) -> float:
     tokenized.sort(key=len, reverse=True)
     batches = [model.tokenizer.pad({"input_ids": each}, return_tensors="pt") for each in batched(tokenized, batch_size)]
     transformer = model[0].auto_model
-    started = time.perf_counter()
+    started = time.process_time()
     with torch.inference_mode():
         for batch in batches:
             transformer(**batch)
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def main(
     instructions: Annotated[Path, typer.Argument(help="Parquet with the columns instruction and input.")],
     rows: Annotated[int, typer.Option(help="Instructions of the sample.")] = 2_000,
-    threads: Annotated[int, typer.Option(help="One on busy cores: more of them wait for each other.")] = 1,
     repeats: int = 3,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
@@ -83,7 +85,7 @@ def main(
     results = []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
-            config, lake, texts = lake_of(Path(folder), instructions, rows, threads)
+            config, lake, texts = lake_of(Path(folder), instructions, rows)
             encoder = Encoder(config.embedding, config.engine)  # warms imports and weights up
             encoder.encode(texts[:8])
             step = step_seconds(config, lake)

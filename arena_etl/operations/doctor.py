@@ -49,10 +49,11 @@ def _run(name: str, check: Callable[[], str]) -> Check:
 
 def _libraries() -> str:
     needed = {
-        "ftfy": "ingest",
         "great_expectations": "quality",
         "torch": "models",
         "transformers": "models",
+        "sentence_transformers": "embedding",
+        "sentence_transformers": "embedding",
         "trl": "train",
     }
     missing = [

@@ -51,6 +51,7 @@ def inputs(config: Config, lake: Lake, round_: str) -> Any:
         "contestants": [contestant.model_dump() for contestant in (config.target, *config.rivals)],
         "judges": [judge.model_dump() for judge in judges(config).values()],
         "battles": config.battles.model_dump(),
+        "wizard_arena": config.wizard_arena.version,
     }
 
 

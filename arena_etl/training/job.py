@@ -91,17 +91,20 @@ class Folder:
             filesystem.rm(f"{self._path}/{before['name']}", recursive=True)
 
     def fetch(self, scratch: Path) -> Path | None:
-        """The newest complete checkpoint as a local folder; None without one."""
+        """The newest complete checkpoint as a folder in ``scratch``; None without one. One of several processes brings it."""
         newest = self.read(_CHECKPOINT)
         if newest is None:
             return None
         filesystem, source = self._lake.storage.filesystem, f"{self._path}/{newest['name']}"
         root = filesystem._strip_protocol(source).rstrip("/")
         local = scratch / str(newest["name"])
-        for file in filesystem.find(root):
-            place = local / str(file)[len(root) + 1 :]
-            place.parent.mkdir(parents=True, exist_ok=True)
-            filesystem.get_file(file, str(place))
+        if not local.exists():
+            arriving = local.with_name(f".{local.name}")
+            for file in filesystem.find(root):
+                place = arriving / str(file)[len(root) + 1 :]
+                place.parent.mkdir(parents=True, exist_ok=True)
+                filesystem.get_file(file, str(place))
+            arriving.rename(local)
         return local
 
     def outcome(self) -> Outcome | None:
@@ -211,11 +214,15 @@ def _train(
     folder: Folder,
     alone: bool,
 ) -> Any:
+    from accelerate import PartialState
+
+    from arena_etl.engines import hardware
     from arena_etl.training import trainers
     from arena_etl.training.callbacks import Watch
 
     bar = _Notes(folder, job) if alone else None
-    resume = folder.fetch(out.parent)
+    with PartialState(cpu=hardware.device(config.engine) == "cpu").main_process_first():
+        resume = folder.fetch(out.parent)
     if resume is not None:
         logger.info("%s goes on from %s", job.run_id, resume.name)
     watch = Watch(

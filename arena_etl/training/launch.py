@@ -5,6 +5,7 @@ waits for a job that still gives signs of life, or starts a dead one again, whic
 """
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,12 +32,12 @@ def outcome(config: Config, lake: Lake, job: Job) -> Outcome:
     folder = Folder(lake, job)
     if (result := folder.outcome()) is not None:
         return result
-    if config.launch.where == "process":
-        with tempfile.TemporaryDirectory() as scratch:
-            return perform(config, lake, job, Path(scratch))
     record = folder.read("job.json")
     ended: Callable[[], bool] = lambda: False  # noqa: E731
     if record is None or _is_silent(folder, record, config.launch.silence_s):
+        if config.launch.where == "process":
+            with tempfile.TemporaryDirectory() as scratch:
+                return perform(config, lake, job, Path(scratch))
         record = {"job_id": uuid.uuid4().hex[:12], "config": config.model_dump(mode="json"), "stored": time.time()}
         folder.write("job.json", record)
         arguments = _arguments(lake, job, record["job_id"])
@@ -68,8 +69,6 @@ def _is_silent(folder: Folder, record: Mapping[str, Any], limit: float) -> bool:
 
 def _is_dead_here(sign: Mapping[str, Any]) -> bool:
     """Whether the process that gave the sign ran on this machine and is gone."""
-    import socket
-
     if sign["host"] != socket.gethostname():
         return False
     try:

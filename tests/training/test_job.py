@@ -65,11 +65,11 @@ def start(config: Config, tmp_path: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_for(folder: Folder, name: str) -> dict[str, Any]:
-    for _ in range(1200):
+    for _ in range(6000):
         if (found := folder.read(name)) is not None:
             return found
         time.sleep(0.05)
-    raise AssertionError(f"no {name} within a minute")
+    raise AssertionError(f"no {name} within five minutes")
 
 
 def run_row(config: Config, lake: Lake) -> dict[str, Any]:
@@ -122,6 +122,24 @@ def test_a_job_outlives_its_launcher_and_is_not_started_twice(config: Config, tm
     assert head["tags"] == ["arena-learning", "sft"]
     for fact in (job.run_id, outcome["data_hash"], config.digest, "CC0-1.0 (8)", "| seed | 0 |", "transformers 5"):
         assert fact in card
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(config: Config) -> None:
+    """Under accelerate, as on several GPUs: the batch is shared, one process speaks for the job."""
+    accelerate = str(Path(sys.executable).with_name("accelerate"))
+    cpus = str(Path(__file__).parents[2] / "infra" / "accelerate" / "cpu.yaml")
+    launched = config.launch.model_copy(
+        update={"where": "subprocess", "command": (accelerate, "launch", "--config_file", cpus), "save_steps": 2}
+    )
+    sft = config.sft.model_copy(update={"epochs": 4.0, "micro_batch": 2, "batch_size": 8})
+    config = config.model_copy(update={"launch": launched, "sft": sft})
+    lake = Lake.open(config)
+    selected(lake)
+    outcome = launch.outcome(config, lake, job_of(config, lake))
+    assert (outcome["status"], outcome["steps"], outcome["effective_batch_size"]) == ("trained", 4, 8)
+    assert outcome["last_loss"] < outcome["first_loss"]
+    assert len(lake.storage.filesystem.ls(lake.storage.uri("checkpoints"), detail=False)) == 1
 
 
 def test_a_job_that_fails_says_why_and_can_be_tried_again(config: Config) -> None:

@@ -53,7 +53,6 @@ def _libraries() -> str:
         "torch": "models",
         "transformers": "models",
         "sentence_transformers": "embedding",
-        "sentence_transformers": "embedding",
         "trl": "train",
     }
     missing = [

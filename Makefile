@@ -78,6 +78,8 @@ bench: setup ## Measure against named peers (benchmarks/README.md)
 	$(BIN)/python benchmarks/contamination.py
 	$(BIN)/python benchmarks/training.py train
 	$(BIN)/python benchmarks/training.py read
+	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/corruption.py
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest

@@ -7,7 +7,7 @@ next sends what a killed worker could not. What a route was told is in the table
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -22,6 +22,7 @@ from arena_etl.lake.tables import TABLES
 
 STDOUT = "stdout"
 RAISED, RECOVERED = "raised", "recovered"
+NEWS = timedelta(days=7)  # who asks about all rounds, a new route first of all, does not hear of what is older
 WATCH = "watch"  # table of what arena_etl/quality/watch.py records
 _SEVERITIES = ("critical", "warning", "info")
 _SHOWN = 300  # characters of what was observed
@@ -65,7 +66,7 @@ def alert(config: Config, lake: Lake, round_: str | None, say: Callable[[str], N
         for group in sorted(groups, key=lambda g: (g[0] or "", g[1] or "")):
             mine = [p for p in problems if _group(p) == group and _concerns(route, p)]
             message = _message(lake, route.name, group, mine, last.get((*group, route.name)), known)
-            if message is None:
+            if message is None or (round_ is None and _is_old(message, mine)):
                 continue
             if route.name == STDOUT:
                 say(f"{message.title}\n{message.text}")
@@ -80,6 +81,10 @@ def alert(config: Config, lake: Lake, round_: str | None, say: Callable[[str], N
             "`arena-etl quality alert` tries again."
         )
     return sent
+
+
+def _is_old(message: Message, problems: Sequence[Problem]) -> bool:
+    return message.state == RAISED and all(problem["created_at"] < datetime.now(UTC) - NEWS for problem in problems)
 
 
 def stopped(config: Config, lake: Lake, round_: str) -> list[Problem]:

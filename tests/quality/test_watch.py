@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from arena_etl import cli
 from arena_etl import config as configuration
 from arena_etl.config import Config
+from arena_etl.errors import InputError
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.outcomes import Outcome, standing
 from arena_etl.lake.releases import release
@@ -97,6 +100,24 @@ def test_the_watch_is_told_once_and_its_end_once(config: Config) -> None:
     assert titles == ["arena_etl: watch: critical problems", "arena_etl: watch: recovered"]
     assert "docs/runbook.md#silence" in told[0]
     assert standing(lake) == [p for p in standing(lake) if p["table"] != "watch"]
+
+
+def arena(config: Config, *arguments: str) -> Any:
+    return CliRunner().invoke(cli.app, ["--root", config.root, *arguments])
+
+
+def test_verbs_look_tell_and_mute(config: Config) -> None:
+    strict = ("--set", "watch.silent_hours=0.000001", "quality", "watch")
+    looked = arena(config, *strict, "--json")
+    assert looked.exit_code == 1
+    assert {o["expectation"]: o["outcome"] for o in json.loads(looked.stdout)}["silence"] == "fail"
+    assert json.loads(arena(config, "quality", "alert", "--json").stdout) == []  # the watch has told already
+    muted = arena(config, "quality", "mute", "verdicts", "--until", "2100-01-01", "--reason", "known")
+    assert muted.exit_code == 0 and "muted until 2100-01-01" in muted.stdout
+    refused = arena(config, "quality", "mute", "verdict", "--until", "2100-01-01", "--reason", "known")
+    assert isinstance(refused.exception, InputError)
+    table = arena(config, "quality", "watch")
+    assert table.exit_code == 0 and "freshness" in table.stdout
 
 
 @pytest.fixture

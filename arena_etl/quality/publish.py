@@ -98,7 +98,10 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str, acceptance: Acce
 
 def limits(config: Config, lake: Lake, partition: Partition, staged: pa.Table) -> dict[str, Any]:
     """The values of the ``{"$PARAMETER": name}`` limits in expectations/."""
-    parameters = config.quality.model_dump() | {"min_deviation": -config.quality.max_deviation}
+    parameters = config.quality.model_dump() | {
+        "min_deviation": -config.quality.max_deviation,
+        "max_kl": config.guards.max_kl,
+    }
     if partition.table == "verdicts":
         parameters |= judge_limits(config, lake, staged)
     return parameters

@@ -4,7 +4,7 @@
 -- Parameters: none.
 -- Method: stopped: a guard ended the run; the rest is about runs that were not. bad_steps: steps whose loss or gradient norm is infinite or
 --   not a number. lost_steps: optimizer steps without an entry in the curve. lost_examples: selected examples that the run did not
---   see. top_grad_norm: the largest one. early_loss and late_loss: mean loss of the first and last quarter of the steps, from 8
+--   see. top_grad_norm: the largest one. top_kl: nats per answer, where a trainer logs them. early_loss and late_loss: mean loss of the first and last quarter of the steps, from 8
 --   steps up; reinforcement learning has no loss that must fall.
 -- Source: none; bookkeeping.
 with steps as (
@@ -42,6 +42,7 @@ select
     case when batch.status = 'trained' then abs(batch.steps - len(batch.curve)) end as lost_steps,
     case when batch.status = 'trained' then greatest(0, coalesce(selected.examples, 0) - batch.examples) end as lost_examples,
     curves.top_grad_norm,
+    case when batch.status = 'trained' then list_max([each.value for each in batch.metrics if each.name = 'kl']) end as top_kl,
     case when batch.stage <> 'ppo' then curves.early_loss end as early_loss,
     case when batch.stage <> 'ppo' then curves.late_loss end as late_loss
 from staged_training_runs as batch

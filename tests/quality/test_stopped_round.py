@@ -24,13 +24,15 @@ def arena(config: Config, folder: Path, *arguments: str, **changes: Any) -> subp
 def test_stopped_told_repaired_told(second_night: Config, tmp_path: Path, receiver: Receiver) -> None:  # noqa: F811
     config = second_night.model_copy(update={"stages": ("sft",)})
     alerts = {"routes": [{"name": "on-call", "urls": [receiver.url]}]}
+    # The planted fault: a judge that cannot write verdicts, where all of them must be readable.
+    judge = {**config.judge.model_dump(mode="json"), "verifiers": False}
     quality = {**config.quality.model_dump(mode="json"), "min_parse_rate": 1.0}
     lake = Lake.open(config)
     before = releases(lake)
 
     run = ("run", "--round", NEXT)
     for _ in range(2):
-        stopped = arena(config, tmp_path, *run, alerts=alerts, quality=quality)
+        stopped = arena(config, tmp_path, *run, alerts=alerts, judge=judge, quality=quality)
         assert stopped.returncode == 3, stopped.stderr
         assert "quality gate stopped verdicts/" in stopped.stderr
     assert "arena_etl: round 2026-01-06, stage sft: stopped by gate" not in stopped.stdout  # it was told
@@ -44,7 +46,7 @@ def test_stopped_told_repaired_told(second_night: Config, tmp_path: Path, receiv
     assert report["pages"] and report["alerts"]
     assert "stop their batch" in arena(config, tmp_path, "quality", "report", "--round", NEXT).stdout
 
-    repaired = arena(config, tmp_path, *run, alerts=alerts)
+    repaired = arena(config, tmp_path, *run, alerts=alerts, judge=judge)
     assert repaired.returncode == 0, repaired.stderr
     assert [release.round for release in releases(lake)] == [before[0].round, NEXT]
     assert [message["type"] for message in receiver.received] == ["failure", "success"]

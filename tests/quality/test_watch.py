@@ -103,7 +103,7 @@ def test_the_watch_is_told_once_and_its_end_once(config: Config) -> None:
 
 
 def arena(config: Config, *arguments: str) -> Any:
-    return CliRunner().invoke(cli.app, ["--root", config.root, *arguments])
+    return CliRunner().invoke(cli.app, ["--root", config.root, "--set", "watch.max_held_share=0.2", *arguments])
 
 
 def test_verbs_look_tell_and_mute(config: Config) -> None:

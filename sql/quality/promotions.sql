@@ -1,6 +1,6 @@
 -- Purpose: figures of a decision: both were tested on the same, on enough of it, and the rule was kept.
 -- Grain: subject: (all).
--- Inputs: staged_promotions (rows that wait for their audit), battles, instructions.
+-- Inputs: staged_promotions (rows that wait for their audit), battles, instructions, wizard_arena.
 -- Parameters: $round, $min_instructions, $promotion_margin (rating points).
 -- Method: few: promoted on fewer test instructions than are needed. not_better: promoted although the lower bound is not above the
 --   margin. failed_checks: promoted although a check failed. What a person forced is none of these.
@@ -48,7 +48,7 @@ decided as (
 tests as (
     select count(*) as tests
     from instructions
-    where split <> 'train'
+    where split <> 'train' or instruction_id in (select wizard_arena.instruction_id from wizard_arena)
 )
 
 select

@@ -1,6 +1,6 @@
 -- Purpose: figures of a batch of training examples: no test text among them, real answers, won clearly enough, from all categories.
 -- Grain: subject: (all).
--- Inputs: staged_training_sets (rows that wait for their audit), instructions, responses, battles.
+-- Inputs: staged_training_sets (rows that wait for their audit), instructions, wizard_arena, responses, battles.
 -- Parameters: $margin (the threshold K; null where another strategy draws).
 -- Method: test_texts: examples whose instruction is not of the training split, or whose last user turn is, but for case, spaces and
 --   punctuation, a turn of a test instruction. not_answers: chosen (or rejected) is not what its model answered to that turn;
@@ -9,7 +9,11 @@
 -- Source: Arena Learning (arXiv 2407.10627), section 3.3: K; the test set is held out.
 with tested as (
     select distinct hash(regexp_replace(lower(turn.content), '[^\pL\pN]+', '', 'g')) as text_hash
-    from (select unnest(conversation) as turn from instructions where split <> 'train')
+    from (
+        select unnest(conversation) as turn
+        from instructions
+        where split <> 'train' or instruction_id in (select wizard_arena.instruction_id from wizard_arena)
+    )
     where turn.role = 'user' and length(turn.content) >= 20
 ),
 
@@ -19,7 +23,9 @@ examples as (
         batch.category,
         batch.margin,
         hash(batch.chosen) as chosen_hash,
-        instructions.split is distinct from 'train' or tested.text_hash is not null as tested,
+        instructions.split is distinct from 'train'
+        or tested.text_hash is not null
+        or batch.instruction_id in (select wizard_arena.instruction_id from wizard_arena) as tested,
         length(batch.chosen) as chars
     from staged_training_sets as batch
     left join instructions on instructions.instruction_id = batch.instruction_id

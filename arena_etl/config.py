@@ -87,7 +87,9 @@ class Source(Section):
         "drop", description="of a chat log: left out, or put before the first user turn"
     )
     skip: tuple[Filter, ...] = Field((), description="cleaning filters that its rows do not go through")
-    weight: float = Field(1, ge=0, description="how often its instructions are drawn, compared with those of weight 1")
+    weight: float = Field(
+        1.0, ge=0, description="how often its instructions are drawn, compared with those of weight 1"
+    )
 
 
 class Cleaning(Section):

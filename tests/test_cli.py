@@ -97,7 +97,7 @@ def test_init_writes_a_file_that_loads_and_never_overwrites(tmp_path: Path) -> N
         (["--config", "absent.yaml", "status"], "absent.yaml"),
         (["--root", "gs://bucket", "status"], "not gs://"),
         (["rollback", "7", "--reason", "x"], "release 7: there is none"),
-        (["promote", "--round", ROUND, "--force"], "--force and --reason belong together"),
+        (["promote", "--round", ROUND, "--force"], "--force needs --reason"),
         (["export", "--output", "out"], "give one of --stage and --champion"),
         (["frobnicate"], "No such command"),
     ],

@@ -54,7 +54,7 @@ def test_credentials_are_refused_and_not_repeated(flags: dict[str, object]) -> N
     ("text", "message"),
     [
         ("battle: {}\n", "battle: unknown setting"),
-        ("battles: {slices: 3}\n", "battles.slices: unknown setting"),
+        ("battles: {slice: 3}\n", "battles.slice: unknown setting"),
         ("battles: {slice_size: 0}\n", r"battles.slice_size: .*greater than or equal to 1 \(found 0\)"),
         ("judge: {name: 'a b'}\n", "judge.name: .*pattern"),
         ("stages: [sft, sft]\n", "stages: .*once"),

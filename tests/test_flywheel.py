@@ -70,7 +70,7 @@ def check_round(config: Config, round_: str = ROUND) -> None:
 def test_a_round_turns_the_flywheel(first_night: Config) -> None:
     check_round(first_night)
     audited = {table for (table,) in rows(first_night, 'select distinct "table" from quality_results')}
-    assert audited == {step.table for step in STEPS.values()}
+    assert audited == {step.table for step in STEPS.values()} - {"wizard_arena"}  # built by hand
     trained = rows(
         first_night, "select stage, status, steps, len(curve), checkpoint from training_runs order by stage desc"
     )
@@ -151,9 +151,10 @@ def test_a_round_of_reinforcement_learning(tiny: Config) -> None:
 
 
 def test_a_diverged_training_is_marked_and_the_round_goes_on(tiny: Config) -> None:
-    """With an absurd learning rate the loss is soon no number: no candidate, and the champion stays."""
-    wild = tiny.sft.model_copy(update={"learning_rate": 0.99, "epochs": 60.0})
-    config = tiny.model_copy(update={"stages": ("sft",), "sft": wild, "guards": Guards(max_kl=1)})
+    """With an absurd learning rate the model soon says one thing for ever: no candidate, and the champion stays."""
+    wild = tiny.sft.model_copy(update={"learning_rate": 0.9, "epochs": 20.0})
+    guards = Guards(probe_steps=2, max_repetition=0.3, max_length_growth=100)
+    config = tiny.model_copy(update={"stages": ("sft",), "sft": wild, "guards": guards})
     run(config)
     check_round(config)
     [(status_, reason, decision, why)] = rows(
@@ -161,7 +162,7 @@ def test_a_diverged_training_is_marked_and_the_round_goes_on(tiny: Config) -> No
         "select r.status, r.reason, p.decision, p.reason from training_runs r join promotions p using (round, stage)",
     )
     assert (status_, decision) == ("stopped", "kept")
-    assert "is nan at step" in reason or "is inf at step" in reason
+    assert "repeats itself at step" in reason or "is nan at step" in reason
     assert why == f"the training was stopped: {reason}"
 
 

@@ -29,10 +29,10 @@ def measure(config: Config, lake: Lake, step: str, partition: Partition, staged:
     """One row per ``subject``: every measure, its usual value and its deviation in spreads (null where unknown).
 
     ``step``: name of the step that staged the rows; recorded battles are not measured against this lake's roster. None for a
-    table without measures.
+    table without measures, and for a batch without all of its columns, which no gate lets pass.
     """
     name = f"quality/{partition.table}"
-    if name not in sql.names():
+    if name not in sql.names() or not set(partition.declaration.column_names) <= set(staged.column_names):
         return None
     text = sql.load(name)
     wanted = {table for table in TABLES if table in text} | {

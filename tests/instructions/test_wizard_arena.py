@@ -44,6 +44,7 @@ def config_of(folder: Path, texts: list[str], **settings: Any) -> Config:
         "features": {"clusters": 4, "rows_per_cluster": 4},
         "wizard_arena": {"hard_per_cluster": 3, "hard": 5},
         "battles": {"slice_size": 7},
+        "decontamination": {"neighbours": 0},  # all these texts are neighbours
         **settings,
     }
     return configuration.load(flags=flags)

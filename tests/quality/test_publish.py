@@ -170,7 +170,7 @@ def ingested(tmp_path: Path) -> Config:
         }
         for n in range(20)
     ]
-    lines = [*good, {**good[0], "id": "bare", "conversation": [{"role": "user", "content": "Why?"}], "license": ""}]
+    lines = [*good, {**good[0], "id": "bare", "conversation": [{"role": "user", "content": "Why?"}], "license": "\t"}]
     file = tmp_path / "s.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines) + "{oops\n")
     config = configuration.load(flags={"root": str(tmp_path / "lake"), "sources": [{"name": "s", "path": str(file)}]})
@@ -186,7 +186,7 @@ def arena(config: Config, *arguments: str) -> Any:
 def test_quarantine_verbs_list_show_and_release(ingested: Config) -> None:
     listed = json.loads(arena(ingested, "quarantine", "list", "--json").stdout)
     by_reason = {row["expectation"].split("(")[0]: row for row in listed}
-    bare, unreadable = by_reason["expect_column_values_to_match_regex"], by_reason["readable_line"]
+    bare, unreadable = by_reason["expect_column_values_to_match_regex"], by_reason["readable_row"]
 
     shown = arena(ingested, "quarantine", "show", bare["row_id"])
     assert "no licence" in shown.stdout and "Why?" in shown.stdout

@@ -81,8 +81,8 @@ bench: setup ## Measure against named peers (benchmarks/README.md)
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/corruption.py
 
-test: setup ## Run the tests
-	$(BIN)/python -m pytest
+test: setup ## Run the tests, a module at a time on every core
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: setup ## Run the slow tests
 	$(BIN)/python -m pytest -m slow

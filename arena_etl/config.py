@@ -436,7 +436,7 @@ class Decontamination(Section):
 
 
 class Battles(Section):
-    slice_size: int = Field(48, ge=1, description="fresh training instructions per round and stage")
+    slice_size: int = Field(35, ge=1, description="fresh training instructions per round and stage")
     slices: int | None = Field(
         None,
         ge=1,

@@ -53,6 +53,7 @@ def test_fault_is_caught_by_the_gate_meant_for_it(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_forty_clean_rounds_raise_nothing_critical(tmp_path: Path) -> None:
     rounds = Rounds(tmp_path / "lake", 40, seed=7)
     for number in range(40):

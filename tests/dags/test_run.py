@@ -81,7 +81,7 @@ class Airflow:
 
     def __call__(self, *module_and_arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", *module_and_arguments]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=540, check=False)
 
     def states(self) -> dict[str, str]:
         """What became of the audit that failed and of the tasks at the end of the newest run."""

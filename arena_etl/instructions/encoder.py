@@ -1,13 +1,12 @@
 """Sentence encoders: a text becomes a vector of unit length, so that the cosine of two texts is a dot product."""
 
-import importlib.metadata
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from arena_etl.config import Embedding, Engine
 from arena_etl.engines import hardware
+from arena_etl.engines.store import find_package
 from arena_etl.errors import ArenaError, InputError
 
 
@@ -69,26 +68,8 @@ def _place(settings: Embedding) -> tuple[str, str | None]:
     """What sentence-transformers loads, and the revision that it asks the hub for."""
     if not settings.checkpoint.startswith("package:"):
         return str(Path(settings.checkpoint).expanduser()), settings.revision
-    name = settings.checkpoint.removeprefix("package:")
-    module = name.replace("-", "_")
-    spec = importlib.util.find_spec(module) if module.isidentifier() else None
-    try:
-        version = importlib.metadata.version(name) if spec else None
-    except importlib.metadata.PackageNotFoundError:
-        version = None
-    if spec is None or version is None:
-        raise InputError(
-            f"embedding.checkpoint {settings.checkpoint}: no Python package {name!r} is installed here. Install it, or name "
-            "a folder or a Hugging Face id."
-        )
-    if settings.revision not in (None, version):
-        raise InputError(
-            f"embedding.checkpoint {settings.checkpoint}: version {version} is installed, the configuration asks for "
-            f"{settings.revision}."
-        )
-    folders = {
-        file.parent for root in spec.submodule_search_locations or () for file in Path(root).rglob("modules.json")
-    }
+    found, _ = find_package(settings.checkpoint, settings.revision, f"embedding.checkpoint {settings.checkpoint}")
+    folders = {file.parent for root in found for file in root.rglob("modules.json")}
     if len(folders) != 1:
         raise InputError(
             f"embedding.checkpoint {settings.checkpoint}: the package carries {len(folders)} sentence encoders, it must be "

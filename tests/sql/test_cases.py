@@ -122,6 +122,7 @@ PARAMETERS = RATING_PARAMETERS | {
     "min_instructions": 1,
     "promotion_margin": 0,
     "table": "battles",
+    "benchmark": "wizard_arena",
     "rounds": 3,
     "state": None,
     "ingested": [],

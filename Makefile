@@ -76,6 +76,8 @@ bench: setup ## Measure against named peers (benchmarks/README.md)
 	$(BIN)/python benchmarks/near_duplicates.py peer --rows 1000000
 	$(BIN)/python benchmarks/near_duplicates.py increment
 	$(BIN)/python benchmarks/contamination.py
+	$(BIN)/python benchmarks/embedding.py
+	$(BIN)/python benchmarks/estimates.py
 	$(BIN)/python benchmarks/training.py train
 	$(BIN)/python benchmarks/training.py read
 	$(BIN)/python benchmarks/audit.py

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 TRAIN = 8
+TRIES = 1_000  # draws without a new task after which a family counts as used up
 
 
 class Task(NamedTuple):
@@ -352,16 +353,18 @@ FAMILIES = (
 
 
 def tasks(family: Family) -> Iterator[Task]:
-    """Distinct tasks of the family, without end (the caller takes what it needs)."""
+    """Distinct tasks of the family; the caller takes what it needs. Raises ValueError when the family has no more."""
     rng = random.Random(family.name)
     seen: set[Any] = set()
-    number_of_task = 1
-    while True:
-        task = family.draw(rng, number_of_task)
-        if task.values not in seen:
-            seen.add(task.values)
-            number_of_task += 1
-            yield task
+    for number_of_task in count(1):
+        for _ in range(TRIES):
+            task = family.draw(rng, number_of_task)
+            if task.values not in seen:
+                break
+        else:
+            raise ValueError(f"family {family.name} yields {len(seen)} distinct tasks: lower TRAIN or its `test`")
+        seen.add(task.values)
+        yield task
 
 
 def line(family: Family, n: int, task: Task) -> dict[str, Any]:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 class Views:
     """What a reader sees: the tables of a release in the schema ``main``, those of another in ``before``.
 
+    ``described`` is the view of sql/instructions/described.sql: what is known about every instruction.
     ``stamp`` names the two for people; ``statements`` create the views, which read exactly ``files``.
     """
 
@@ -62,6 +63,7 @@ def views(lake: Lake, as_of: str | None = None, since: str | None = None) -> Vie
             found = lake.files(name, versions)
             statements += view(declared, found, schema)
             files.update(found)
+    statements.append(f"create or replace view described as {sql.load('instructions/described')}")
     nothing = "head" if since else "none"
     stamp = f"{_describe(chosen)}; before: {f'release {before.release_id}' if before else nothing}"
     return Views(stamp, statements, sorted(files))

@@ -22,7 +22,7 @@ def paper() -> config.Config:
     return config.Config(
         stages=("sft", "dpo", "ppo"),
         decontamination=config.Decontamination(neighbours=5, similarity=-1),
-        battles=config.Battles(slice_size=30_000),
+        battles=config.Battles(slices=9),
         sft=config.SftTraining(),
         dpo=config.DpoTraining(),
         rm=config.RewardTraining(),

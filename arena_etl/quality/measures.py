@@ -150,7 +150,7 @@ def _seats(config: Config, entrants: list[Entrant]) -> pa.Table:
 def _settings(config: Config, lake: Lake, values: dict[str, str | None]) -> dict[str, Any]:
     """What of the configuration the measures compare with."""
     return {
-        "slice_size": config.battles.slice_size,
+        "slice_size": config.battles.slice_size if config.battles.slices is None else None,
         "min_instructions": config.promotion.min_instructions,
         "promotion_margin": config.promotion.margin,
         "margin": _margin(config, lake, values["round"], values["stage"]),

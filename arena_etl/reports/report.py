@@ -39,6 +39,7 @@ def write(config: Config, lake: Lake, round_: str, as_of: str | None = None) -> 
     versions = resolve(lake, as_of)
     release = _release(lake, versions)
     with lake.connect(versions=versions) as connection:
+        sql.materialize(connection, "described", "instructions/described")
         facts = _facts(config, connection, round_)
     page = _render(config, round_, release, facts)
     pictures = {f"leaderboard.{kind}": plots.rating_forest(facts["leaderboard"], kind) for kind in ("svg", "png")}

@@ -56,9 +56,9 @@ def export(
     Raises InputError when ``output`` exists, ArenaError when there is nothing to write.
     """
     layout, chosen = LAYOUTS[stage], find(lake, as_of)
-    parameters = {"stage": stage, "round": round_, "test_share": test_share, "seed": seed}
     with lake.connect(["training_sets", "instructions"], table_versions(lake, chosen)) as connection:
-        sql.materialize(connection, "exported", layout.query, **parameters)
+        sql.materialize(connection, "splits", "export/splits", test_share=test_share, seed=seed)
+        sql.materialize(connection, "exported", layout.query, stage=stage, round=round_)
         rows = {split: _count(connection, split) for split in ("train", "test")}
         if not any(rows.values()):
             raise ArenaError(

@@ -156,7 +156,7 @@ def _compare(
     config: Config, lake: Lake, round_: str, stage: str, candidate_id: str, champion_id: str
 ) -> tuple[dict[str, Any], list[Check]]:
     rule, both = config.promotion, {"candidate": candidate_id, "champion": champion_id, "round": round_}
-    with lake.connect(["battles", "instructions", "responses", "verdicts"]) as connection:
+    with lake.connect(["battles", "instructions", "features", "responses", "verdicts"]) as connection:
         # Later stages of the round may have fought already when a decision is made again: they do not count.
         connection.execute(
             """

@@ -1,6 +1,6 @@
 -- Purpose: which battles the target lost by the widest margin, with both answers.
 -- Grain: battle_id; the first `top` ones.
--- Inputs: battles, instructions, responses, promotions, models.
+-- Inputs: battles, instructions, described, responses, promotions, models.
 -- Variables: target (contestant id; default: the champion), top (rows; default 20).
 -- Method: usable battles that the target lost, by the difference of the mean scores. The champion is what the newest
 --   decision left in place, else the newest registered target.
@@ -48,7 +48,7 @@ select
     lost_battles.round,
     lost_battles.stage,
     lost_battles.arena,
-    instructions.category,
+    described.category,
     lost_battles.margin,
     lost_battles.target,
     lost_battles.opponent,
@@ -59,6 +59,7 @@ select
     lost_battles.battle_id
 from lost_battles
 inner join instructions using (instruction_id)
+inner join described using (instruction_id)
 left join answers as target_answers
     on target_answers.instruction_id = lost_battles.instruction_id
     and target_answers.turn = lost_battles.turn

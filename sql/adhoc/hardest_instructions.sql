@@ -1,6 +1,6 @@
 -- Purpose: the hardest instructions: everybody scores low.
 -- Grain: instruction_id, turn; the first `top` ones.
--- Inputs: battles, instructions.
+-- Inputs: battles, instructions, described.
 -- Variables: top (rows; default 20).
 -- Method: a contestant's score is its mean over all its usable battles on the instruction, 1 to 10. Instructions are
 --   ordered by the best contestant's score: low means that nobody did well.
@@ -38,14 +38,15 @@ scored_instructions as (
 select
     scored_instructions.instruction_id,
     scored_instructions.turn,
-    instructions.category,
-    instructions.difficulty,
+    described.category,
+    described.difficulty,
     scored_instructions.contestants,
     scored_instructions.best_score,
     scored_instructions.mean_score,
     instructions.conversation[scored_instructions.turn].content as instruction
 from scored_instructions
 inner join instructions using (instruction_id)
+inner join described using (instruction_id)
 order by
     scored_instructions.best_score,
     scored_instructions.mean_score,

@@ -1,6 +1,6 @@
 -- Purpose: where judges disagree: battles of the same two answers that several judges decided differently.
 -- Grain: instruction_id, turn, model_a, model_b.
--- Inputs: battles, instructions.
+-- Inputs: battles, instructions, described.
 -- Variables: none.
 -- Method: usable battles only. A verdict is the winner, or tie. spread is the distance between the judge that likes
 --   model_a most and the one that likes it least, in points of the score difference.
@@ -25,7 +25,7 @@ with disputed_battles as (
 select
     disputed_battles.instruction_id,
     disputed_battles.turn,
-    instructions.category,
+    described.category,
     disputed_battles.model_a,
     disputed_battles.model_b,
     disputed_battles.judges,
@@ -34,6 +34,7 @@ select
     instructions.conversation[disputed_battles.turn].content as instruction
 from disputed_battles
 inner join instructions using (instruction_id)
+inner join described using (instruction_id)
 order by
     disputed_battles.spread desc,
     disputed_battles.instruction_id,

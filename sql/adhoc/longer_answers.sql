@@ -1,6 +1,6 @@
 -- Purpose: whether the longer answer wins: length preference of each judge, by category.
 -- Grain: judge_id, category.
--- Inputs: battles, responses, instructions.
+-- Inputs: battles, responses, described.
 -- Variables: none.
 -- Method: decided battles whose answers differ in length (characters). One half is no preference; more may also mean that
 --   longer answers are better. The lengths are means over the winning and the losing answers.
@@ -37,7 +37,7 @@ categories as (
         round(avg(winner_characters), 9) as mean_winner_characters,
         round(avg(loser_characters), 9) as mean_loser_characters
     from decided_battles
-    inner join instructions using (instruction_id)
+    inner join described using (instruction_id)
     group by all
 )
 

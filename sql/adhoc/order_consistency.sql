@@ -1,6 +1,6 @@
 -- Purpose: how often a judge names the same result in both orders of the answers, that is, how far position sways it.
 -- Grain: judge_id, category.
--- Inputs: battles, instructions.
+-- Inputs: battles, described.
 -- Variables: none.
 -- Method: share of the usable battles whose two games alone name the same result.
 with judged_categories as (
@@ -10,7 +10,7 @@ with judged_categories as (
         count(order_consistent) as battles,
         count(*) filter (where order_consistent) as consistent
     from battles
-    inner join instructions using (instruction_id)
+    inner join described using (instruction_id)
     where winner <> 'unusable'
     group by all
 )

@@ -1,6 +1,6 @@
 -- Purpose: how much a judge prefers the answer that it sees first, by category.
 -- Grain: judge_id, category.
--- Inputs: verdicts, instructions.
+-- Inputs: verdicts, described.
 -- Variables: none.
 -- Method: games of model judges on pairs that parsed in both orders, so that every answer was first once: without bias
 --   first_share is one half, whoever is better. A tie counts half.
@@ -23,7 +23,7 @@ categories as (
         count(*) filter (where first_result < 0) as second_wins,
         count(*) filter (where first_result = 0) as ties
     from paired_games
-    inner join instructions using (instruction_id)
+    inner join described using (instruction_id)
     group by all
 )
 

@@ -1,6 +1,6 @@
 -- Purpose: where battles end without a winner.
 -- Grain: judge_id, category.
--- Inputs: battles, instructions.
+-- Inputs: battles, described.
 -- Variables: none.
 -- Method: share of ties among the usable battles. swayed counts the ties in which the two orders name different results,
 --   so that they cancel out; the others are ties in both orders.
@@ -12,7 +12,7 @@ with categories as (
         count(*) filter (where winner = 'tie') as ties,
         count(*) filter (where winner = 'tie' and not order_consistent) as swayed
     from battles
-    inner join instructions using (instruction_id)
+    inner join described using (instruction_id)
     where winner in ('model_a', 'model_b', 'tie')
     group by all
 )

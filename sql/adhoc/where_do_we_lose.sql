@@ -1,6 +1,6 @@
 -- Purpose: in which categories the target loses, worst first.
 -- Grain: arena, category.
--- Inputs: battles, instructions, promotions, models.
+-- Inputs: battles, described, promotions, models.
 -- Variables: target (contestant id; default: the champion).
 -- Method: counts over all usable battles of the target, every round and judge; mean_margin is the target's mean score
 --   minus its opponent's. The champion is what the newest decision left in place, else the newest registered target.
@@ -46,7 +46,7 @@ categories as (
         count(*) filter (where result = 'loss') as losses,
         round(avg(score_difference), 9) as mean_margin
     from target_battles
-    inner join instructions using (instruction_id)
+    inner join described using (instruction_id)
     group by all
 )
 

@@ -1,7 +1,8 @@
 -- Purpose: figures of a draw: may these instructions be fought on, and are there enough.
 -- Grain: subject: (all).
 -- Inputs: staged_slices (rows that wait for their audit), instructions, slices, wizard_arena.
--- Parameters: $round, $stage, $slice_size (as configured), $imported (recorded slices have the size that they have).
+-- Parameters: $round, $stage, $slice_size (as configured; null: equal slices, which the draw
+--   sizes itself), $imported (recorded slices have the size that they have).
 -- Method: unknown: instructions that the lake does not have; not_train: of a split that is tested on, or members of a WizardArena set; drawn_before: drawn by another
 --   round or stage. short_by: rows that are missing to the configured size. top_category_share needs 20 instructions.
 -- Source: none; bookkeeping.
@@ -39,7 +40,7 @@ select
     count_if(drawn.split is null) as unknown,
     count_if(drawn.split <> 'train' or drawn.member) as not_train,
     (select repeated.drawn_before from repeated) as drawn_before,
-    if($imported, null, greatest(0, $slice_size - count(*))) as short_by,
+    if($imported or $slice_size::bigint is null, null, greatest(0, $slice_size - count(*))) as short_by,
     case when count(*) >= 20 then (select shares.most from shares) / count(*) end as top_category_share
 from drawn
 order by subject;

@@ -1,6 +1,7 @@
 -- Purpose: the usable battles of the lake, once for every scope that they count in. All ratings and win rates start here.
 -- Grain: scope, position.
--- Inputs: battles, instructions; answer_style, the rows of ratings/answer_style (no rows: the styles are unknown).
+-- Inputs: battles; described, the rows of instructions/described; answer_style, the rows of ratings/answer_style (no
+--   rows: the styles are unknown).
 -- Parameters: $round (last round that counts), $arenas (list), $breakdowns (list, out of category, difficulty, language,
 --   turn, judge, round).
 -- Method: every arena is a scope ('wizard_arena'), and so is every value of a breakdown in it
@@ -33,7 +34,7 @@ attributed_battles as (
             'round': if(round = $round, round, null)
         } as attributes
     from usable_battles
-    left join instructions using (instruction_id)
+    left join described using (instruction_id)
 ),
 
 memberships as (

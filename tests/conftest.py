@@ -19,6 +19,8 @@ from tests.tiny_model import make_tiny_model
 from tests.tiny_round import run, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker per core: threads of their own would only wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

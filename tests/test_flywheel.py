@@ -255,7 +255,7 @@ def test_an_interrupted_step_keeps_its_finished_units(tiny: Config) -> None:
     assert perform(STEPS["generate"], tiny, lake, *SLICE)["answers"] == 2 * owed  # the two other contestants
 
 
-@pytest.mark.parametrize("kills", [4])
+@pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_killed_round_goes_on_from_what_was_committed(tmp_path: Path, tiny_model: Path, kills: int) -> None:
     """kill -9 at several moments of a real `arena-etl run`; the run after the last one ends like an undisturbed one."""
     import yaml

@@ -152,7 +152,7 @@ class Lake:
         if not self.storage.is_local:
             connection.register_filesystem(self.storage.filesystem)
         for name in tables:
-            connection.execute(";\n".join(view(TABLES[name], self.files(name, versions))))
+            connection.execute(view(TABLES[name], self.files(name, versions)))
         return connection
 
     @contextmanager
@@ -281,17 +281,21 @@ class Lake:
         )
 
 
-def view(declared: Table, files: list[str], schema: str = "main") -> list[str]:
-    """CREATE VIEW and its COMMENT statements for a table: an explicit list of files, never a glob."""
+def view(declared: Table, files: list[str], schema: str = "main") -> str:
+    """CREATE VIEW of a table: an explicit list of files, never a glob."""
     body = declared.empty_select()
     if files:
         types = ", ".join(f"'{column}': VARCHAR" for column in declared.partition_by)  # a date-like round stays text
         hive = f", hive_partitioning=true, hive_types={{{types}}}" if types else ""
         body += f" union all by name select * from read_parquet({literals(files)}, union_by_name=true{hive})"
     columns = ", ".join(f'"{column}"' for column in declared.column_names)
+    return f'create or replace view "{schema}"."{declared.name}" as select {columns} from ({body})'
+
+
+def comments(declared: Table, schema: str = "main") -> list[str]:
+    """COMMENT statements of a table's view and its columns, for readers."""
     name = f'"{schema}"."{declared.name}"'
     return [
-        f"create or replace view {name} as select {columns} from ({body})",
         f"comment on view {name} is {_quote(declared.meaning)}",
         *(f'comment on column {name}."{column.name}" is {_quote(column.meaning)}' for column in declared.columns),
     ]

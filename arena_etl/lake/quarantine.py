@@ -82,6 +82,8 @@ def release(lake: Lake, chosen: Sequence[Row], author: str, reason: str) -> int:
 def released(lake: Lake, partition: Partition) -> tuple[pa.Table, frozenset[tuple[str, str]]]:
     """The released rows of a partition, in the table's schema, and what they are exempt from: (key, expectation)."""
     declared = partition.declaration
+    if lake.table("quarantine") is None:
+        return declared.arrow_schema().empty_table(), frozenset()
     with lake.connect(["quarantine"]) as connection:
         connection.execute(
             """

@@ -18,7 +18,7 @@ import pyarrow as pa
 from arena_etl import config
 from arena_etl.errors import ArenaError, InputError
 from arena_etl.lake import sql
-from arena_etl.lake.delta import Lake, literals, view
+from arena_etl.lake.delta import Lake, comments, literals, view
 from arena_etl.lake.releases import Release, find, releases, table_versions
 from arena_etl.lake.tables import TABLES
 
@@ -61,7 +61,7 @@ def views(lake: Lake, as_of: str | None = None, since: str | None = None) -> Vie
     for schema, versions in (("main", table_versions(lake, chosen)), ("before", earlier)):
         for name, declared in TABLES.items():
             found = lake.files(name, versions)
-            statements += view(declared, found, schema)
+            statements += [view(declared, found, schema), *comments(declared, schema)]
             files.update(found)
     statements.append(f"create or replace view described as {sql.load('instructions/described')}")
     nothing = "head" if since else "none"

@@ -15,10 +15,10 @@ def names() -> list[str]:
 
 def load(name: str) -> str:
     """The text of ``sql/<name>.sql``. Raises InputError that lists the known files when there is no such file."""
-    known = names()
-    if name not in known:
-        raise InputError(f"There is no SQL file {name!r}. Known files: {', '.join(known)}.")
-    return (resources.SQL / f"{name}.sql").read_text(encoding="utf-8")
+    file = resources.SQL / f"{name}.sql"
+    if not file.is_file():
+        raise InputError(f"There is no SQL file {name!r}. Known files: {', '.join(names())}.")
+    return file.read_text(encoding="utf-8")
 
 
 def run(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> duckdb.DuckDBPyRelation:

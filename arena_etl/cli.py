@@ -861,20 +861,65 @@ def views(as_of: AsOf = None, since: Since = None) -> None:
 
 @releases_app.command("list")
 def releases_list(as_json: Json = False) -> None:
-    """All releases, oldest first."""
-    from arena_etl.lake.releases import releases
+    """All releases, oldest first; `given up`: `arena-etl gc` may have deleted files of it."""
+    from arena_etl.lake.releases import releases, retired
 
     _, lake = _open(create=False)
-    known = releases(lake)
+    known, gone = releases(lake), retired(lake)
     if as_json:
-        _print_json([{**vars(release), "config": json.loads(release.config)} for release in known])
+        _print_json([{**_facts(release), "given_up": release.release_id in gone} for release in known])
         return
-    table = RichTable("release", "parent", "round", "made", "author", "reason", box=None)
+    table = RichTable("release", "parent", "round", "made", "author", "reason", "", box=None)
     for release in known:
         made = f"{release.created_at:%Y-%m-%d %H:%M}Z"
-        parent = str(release.parent or "")
-        table.add_row(str(release.release_id), parent, release.round or "", made, release.author, release.reason)
+        parent, note = str(release.parent or ""), "given up" if release.release_id in gone else ""
+        table.add_row(str(release.release_id), parent, release.round or "", made, release.author, release.reason, note)
     stdout.print(table, markup=False)
+
+
+@releases_app.command("show")
+def releases_show(
+    release_id: Annotated[int, typer.Argument(help="Release; `arena-etl releases list` shows them.")],
+    as_json: Json = False,
+) -> None:
+    """One release: who made it and why, the version of every table, and the configuration that it was made with."""
+    from arena_etl.lake.releases import find
+
+    _, lake = _open(create=False)
+    release = find(lake, str(release_id))
+    if as_json:
+        _print_json(_facts(release))
+    else:
+        sys.stdout.write(yaml.safe_dump(_facts(release), sort_keys=False, allow_unicode=True))
+
+
+@releases_app.command("diff")
+def releases_diff(
+    before: Annotated[str, typer.Argument(help="Release id or date.")],
+    after: Annotated[str, typer.Argument(help="Release id, date, or `head` (unreleased tables too).")],
+    as_json: Json = False,
+) -> None:
+    """What the second release has that the first has not: rows per table and round, and how the leaderboard moved.
+
+    Any other question about two releases: `arena-etl sql --as-of AFTER --since BEFORE`, with the schema `before`.
+    """
+    from arena_etl.lake import sql as files
+    from arena_etl.lake.query import Session
+
+    config, lake = _open(create=False)
+    found: dict[str, list[dict[str, Any]]] = {}
+    with Session(lake, config.query, after, before) as session:
+        for name in ("what_changed", "rating_changes"):
+            with session.ask(files.load(f"adhoc/{name}")) as rows:
+                found[name] = [row for batch in rows.batches for row in batch.to_pylist()]
+    if as_json:
+        _print_json(found)
+        return
+    for name, rows_ in found.items():
+        table = RichTable(*(rows_[0] if rows_ else ()), box=None, title=name.replace("_", " "), title_justify="left")
+        for row in rows_:
+            table.add_row(*(f"{value:,.1f}" if isinstance(value, float) else _cell(value) for value in row.values()))
+        stdout.print(table if rows_ else f"{name.replace('_', ' ')}: nothing", markup=False)
 
 
 @releases_app.command("publish")
@@ -1123,8 +1168,59 @@ def report(round_: NewestRound = None, as_of: AsOf = None) -> None:
 
 
 @app.command()
+def compact(as_json: Json = False) -> None:
+    """Put the small files of every table together, so that reading does not get slower night by night.
+
+    Rows and releases stay as they are. The small files go when `arena-etl gc` finds that no kept release needs them.
+    """
+    from arena_etl.lake.maintenance import compact as put_together
+
+    _, lake = _open(create=False)
+    done = []
+    for each in put_together(lake):
+        done.append(vars(each))
+        if not as_json:
+            files = each.skipped or f"{each.files_before} files, now {each.files_after}"
+            stdout.print(f"{each.table}: {files}", markup=False)
+    if as_json:
+        _print_json(done)
+
+
+@app.command()
+def gc(
+    apply: Annotated[bool, typer.Option("--apply", help="Delete; without it nothing is changed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show, or delete, what nobody needs any more: files of given-up releases, left-over batches and weights.
+
+    Settings: retention.releases (how many of the newest stay readable; by default all) and retention.days (younger files
+    stay in any case). With --apply the older releases are given up for good: they can be listed, but not read.
+
+    \b
+    arena-etl --set retention.releases=30 gc
+    arena-etl --set retention.releases=30 gc --apply
+    """
+    from arena_etl.lake.maintenance import collect, given_up
+
+    config, lake = _open(create=False)
+    old = [release.release_id for release in given_up(lake, config.retention)]
+    found = collect(lake, config.retention, _author(), apply)
+    if as_json:
+        _print_json({"applied": apply, "given_up": old, "garbage": [vars(each) for each in found]})
+        return
+    table = RichTable("", "", "files", "MB", box=None)
+    for each in found:
+        table.add_row(each.kind, each.name, f"{each.files:,}", f"{each.bytes / 1e6:,.1f}")
+    stdout.print(table if found else "nothing", markup=False)
+    if old:
+        stdout.print(f"given up: releases {', '.join(map(str, old))}", markup=False)
+    if not apply:
+        stderr.print("nothing was changed; --apply does it", markup=False)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check what a night needs before the night: libraries, storage, space, sources, checkpoints."""
+    """Check what a night needs before the night: libraries, storage, clock, space, sources, models, endpoints, Airflow."""
     from arena_etl.operations.doctor import doctor as checks
 
     results = checks(_config())
@@ -1135,6 +1231,11 @@ def doctor(as_json: Json = False) -> None:
             stdout.print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}", markup=False)
     if not all(check.ok for check in results):
         raise typer.Exit(1)
+
+
+def _facts(release: Any) -> dict[str, Any]:
+    """A release as it is shown, with its configuration as a mapping."""
+    return {**vars(release), "config": json.loads(release.config)}
 
 
 def _acceptance(table: str | None, reason: str) -> Any:

@@ -795,6 +795,15 @@ class Query(Section):
     timeout_s: float = Field(300, gt=0, description="seconds of one query, its output included")
 
 
+class Retention(Section):
+    """What housekeeping leaves: the verb `gc` and the DAG `arena_maintenance`."""
+
+    releases: int | None = Field(None, ge=1, description="newest releases that stay readable; null: all of them")
+    days: float = Field(
+        14.0, ge=0, description="younger files are never deleted: more than the longest stage and wait for a person"
+    )
+
+
 class Config(BaseSettings):
     """Every setting of the pipeline, resolved once per process and stored with every release."""
 
@@ -854,6 +863,7 @@ class Config(BaseSettings):
     alerts: Alerts = Alerts()
     watch: Watch = Watch()
     query: Query = Query()
+    retention: Retention = Retention()
 
     @field_validator("stages")
     @classmethod

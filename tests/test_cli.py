@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from arena_etl import cli
 from arena_etl import config as configuration
 from arena_etl.config import Config
+from arena_etl.lake.delta import Lake, Partition
+from arena_etl.lake.tables import TABLES
 from tests.tiny_round import ROUND, settings
 
 
@@ -61,6 +63,32 @@ def test_status_tells_every_step_of_both_stages(first_night: Config) -> None:
 def test_sql_asks_the_newest_release(first_night: Config) -> None:
     assert ask(first_night, "sql", "select count(*) n from verdicts")[0]["n"] > 0
     assert ask(first_night, "sql", "select max(created_at) t from verdicts")[0]["t"].endswith("+00:00")
+
+
+def test_a_release_is_shown_and_compared(second_night: Config) -> None:
+    assert ask(second_night, "releases", "show", "1")["round"] == ROUND
+    same = ask(second_night, "releases", "diff", "1", "head")
+    assert same["what_changed"] == []
+    assert {row["change"] for row in same["rating_changes"]} == {0}
+
+    lake = Lake.open(second_night)
+    judged = Partition("battles", (ROUND, "sft", "training"))
+    lake.commit(judged, TABLES["battles"].arrow_schema().empty_table(), 1, {})
+    [changed] = ask(second_night, "releases", "diff", "1", "head")["what_changed"]
+    assert (changed["table"], changed["round"], changed["rows_now"] < changed["rows_before"]) == (
+        "battles",
+        ROUND,
+        True,
+    )
+
+
+def test_housekeeping_says_what_it_would_do(second_night: Config) -> None:
+    done = {each["table"]: each for each in ask(second_night, "compact")}
+    assert done["quality_results"]["files_before"] > done["quality_results"]["files_after"] == 1
+    found = ask(second_night, "--set", "retention.days=0", "gc")
+    assert found["applied"] is False
+    assert found["given_up"] == []
+    assert ask(second_night, "leaderboard")
 
 
 def test_releases_name_their_round_and_configuration(first_night: Config) -> None:

@@ -19,9 +19,21 @@ from arena_etl import config
 from arena_etl.errors import ArenaError, InputError
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake, comments, literals, view
-from arena_etl.lake.releases import Release, find, releases, table_versions
-from arena_etl.lake.tables import TABLES
+from arena_etl.lake.releases import Release, find, releases, retired, table_versions
+from arena_etl.lake.tables import TABLES, Table
 
+_DESCRIBED = Table(
+    "described",
+    "What is known about every instruction: the source's own word, else what ingest found out.",
+    grain=("instruction_id",),
+    partition_by=(),
+    columns=tuple(
+        column
+        for column in TABLES["instructions"].columns
+        if column.name
+        in ("instruction_id", "source", "split", "license", "language", "turns", "category", "difficulty", "cluster")
+    ),
+)
 READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)  # multi: PIVOT
 BATCH_ROWS = 50_000
 T = TypeVar("T")
@@ -52,7 +64,7 @@ def views(lake: Lake, as_of: str | None = None, since: str | None = None) -> Vie
     """The views of the release ``as_of``, and in the schema ``before`` those of ``since``.
 
     Both as in ``releases.find``. Without ``since``: the parent of the release, the newest release for ``head``, and
-    empty views if there is none. Raises InputError when there is no such release.
+    empty views if there is none, or if it was given up. Raises InputError when there is no such release.
     """
     chosen = find(lake, as_of)
     before = find(lake, since, "--since") if since else _parent(lake, chosen)
@@ -63,7 +75,7 @@ def views(lake: Lake, as_of: str | None = None, since: str | None = None) -> Vie
             found = lake.files(name, versions)
             statements += [view(declared, found, schema), *comments(declared, schema)]
             files.update(found)
-    statements.append(f"create or replace view described as {sql.load('instructions/described')}")
+    statements += [f"create or replace view described as {sql.load('instructions/described')}", *comments(_DESCRIBED)]
     nothing = "head" if since else "none"
     stamp = f"{_describe(chosen)}; before: {f'release {before.release_id}' if before else nothing}"
     return Views(stamp, statements, sorted(files))
@@ -189,7 +201,8 @@ def _parent(lake: Lake, chosen: Release | None) -> Release | None:
     known = releases(lake)
     if chosen is None:
         return known[-1] if known else None
-    return next((release for release in known if release.release_id == chosen.parent), None)
+    gone = retired(lake)
+    return next((r for r in known if r.release_id == chosen.parent and r.release_id not in gone), None)
 
 
 def _describe(release: Release | None) -> str:

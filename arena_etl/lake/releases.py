@@ -23,7 +23,7 @@ from arena_etl.lake.delta import ATTEMPTS, Lake, Partition
 from arena_etl.lake.tables import TABLES
 
 # What happened stays on record: a rollback does not undo it.
-AUDIT_LOG = ("quality_results", "quarantine", "measures", "decisions", "alerts")
+AUDIT_LOG = ("quality_results", "quarantine", "measures", "decisions", "alerts", "retired_releases")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ def releases(lake: Lake) -> list[Release]:
     with lake.connect(["releases"]) as connection:
         rows = connection.sql("select * from releases order by release_id").to_arrow_table().to_pylist()
     return [Release(**{**row, "versions": dict(row["versions"])}) for row in rows]
+
+
+def retired(lake: Lake) -> set[int]:
+    """The releases whose files may be gone (``maintenance.collect``): nobody reads them any more."""
+    with lake.connect(["retired_releases"]) as connection:
+        return {number for (number,) in connection.sql("select release_id from retired_releases").fetchall()}
 
 
 def resolve(lake: Lake, as_of: str | None = None) -> dict[str, int] | None:
@@ -88,7 +94,17 @@ def find(lake: Lake, as_of: str | None = None, option: str = "--as-of") -> Relea
             f"{option} {as_of}: no such release. There are {first.release_id} ({first.created_at:%Y-%m-%d}) to "
             f"{last.release_id} ({last.created_at:%Y-%m-%d}); `arena-etl releases list` shows them."
         )
-    return chosen[-1]
+    return _readable(lake, chosen[-1])
+
+
+def _readable(lake: Lake, chosen: Release) -> Release:
+    gone = retired(lake)
+    if chosen.release_id in gone:
+        raise InputError(
+            f"release {chosen.release_id} ({chosen.created_at:%Y-%m-%d}) was given up by `arena-etl gc`: its files may be "
+            f"gone. The oldest that can be read is {max(gone) + 1}; `arena-etl releases list` shows them."
+        )
+    return chosen
 
 
 def _newest_version(lake: Lake) -> int:
@@ -152,6 +168,7 @@ def rollback(lake: Lake, config: Config, release_id: int, author: str, reason: s
     chosen = next((r for r in releases(lake) if r.release_id == release_id), None)
     if chosen is None:
         raise InputError(f"release {release_id}: there is none. `arena-etl releases list` shows them.")
+    _readable(lake, chosen)
     for name in lake.heads():
         if name not in AUDIT_LOG:
             lake.restore(name, chosen.versions.get(name, 0))

@@ -746,6 +746,19 @@ _DECLARED = (
             CREATED,
         ),
     ),
+    Table(
+        "retired_releases",
+        "Releases that `gc` gave up: what only they needed may be deleted, so nobody reads them any more.",
+        grain=("release_id",),
+        partition_by=(),
+        append=True,
+        columns=(
+            Column("release_id", "BIGINT", "release"),
+            Column("reason", "VARCHAR", "the setting that gave it up"),
+            Column("author", "VARCHAR", "DAG run or person"),
+            CREATED,
+        ),
+    ),
 )
 
 TABLES: dict[str, Table] = {table.name: table for table in _DECLARED}

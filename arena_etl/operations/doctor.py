@@ -2,13 +2,19 @@
 
 import importlib.metadata
 import importlib.util
+import json
+import os
 import shutil
+import subprocess
+import sys
+import urllib.request
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from arena_etl.config import Config
+from arena_etl.config import Config, Model
 from arena_etl.contestants import LOCAL
 from arena_etl.errors import ArenaError
 from arena_etl.instructions.sources import files
@@ -16,6 +22,8 @@ from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import releases
 from arena_etl.lake.storage import Storage
 
+CLOCKS_APART_S = 60
+TIMEOUT_S = 20
 FREE_GIB = 5  # two checkpoints and a converted model of the embedded size, with room
 
 
@@ -32,10 +40,13 @@ def doctor(config: Config) -> list[Check]:
         ("libraries", _libraries),
         ("storage writable", lambda: _writable(config)),
         ("storage put-if-absent", lambda: _put_if_absent(config)),
+        ("clock", lambda: _clock(config)),
         ("lake", lambda: _lake(config)),
         ("free space", lambda: _free_space(config)),
         ("sources", lambda: _sources(config)),
         ("checkpoints", lambda: _checkpoints(config)),
+        ("endpoints", lambda: _endpoints(config)),
+        ("airflow", _airflow),
     ]
     return [_run(name, check) for name, check in checks]
 
@@ -88,6 +99,21 @@ def _put_if_absent(config: Config) -> str:
     )
 
 
+def _clock(config: Config) -> str:
+    """Deadlines, freshness and the order of commits are told by clocks; storage says what it thinks the time is."""
+    storage = Storage.of(config)
+    probe = storage.uri(f".clock-{uuid.uuid4().hex}")
+    storage.put(probe, b"")
+    try:
+        there = storage.filesystem.modified(probe)
+    finally:
+        storage.filesystem.rm_file(probe)
+    apart = abs((datetime.now(UTC) - there).total_seconds())
+    if apart > CLOCKS_APART_S:
+        raise ArenaError(f"this machine and the storage are {apart:.0f} s apart: let both follow a time server")
+    return f"{apart:.0f} s from the storage's"
+
+
 def _lake(config: Config) -> str:
     lake = Lake.open(config)
     known = releases(lake)
@@ -112,8 +138,7 @@ def _sources(config: Config) -> str:
 
 def _checkpoints(config: Config) -> str:
     """Local names only: whether a hub can be reached shows when a model is fetched."""
-    models = (config.target, *config.rivals, config.judge, *config.panel.judges)
-    names = {model.checkpoint for model in models if model.backend in LOCAL}
+    names = {model.checkpoint for model in _models(config) if model.backend in LOCAL}
     for name in names:
         if name.startswith("package:") and not importlib.util.find_spec(
             name.removeprefix("package:").replace("-", "_")
@@ -123,3 +148,37 @@ def _checkpoints(config: Config) -> str:
         if name.startswith(("/", "./", "~")) and not Path(name).expanduser().is_dir():
             raise ArenaError(f"{name}: no such folder")
     return ", ".join(sorted(names))
+
+
+def _endpoints(config: Config) -> str:
+    """Every endpoint answers, takes the key and serves the model."""
+    asked = [(model, url) for model in _models(config) if model.backend == "openai" for url in model.base_urls]
+    for model, url in asked:
+        key = os.environ.get(model.api_key_env or "")
+        if model.api_key_env and not key:
+            raise ArenaError(f"{model.name}: the environment variable {model.api_key_env} is not set")
+        request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key}"} if key else {})
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+                served = [each["id"] for each in json.load(answer)["data"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArenaError(f"{model.name}: {url} does not answer ({error})") from error
+        if model.checkpoint not in served:
+            raise ArenaError(f"{model.name}: {url} serves {', '.join(served)}, not {model.checkpoint}")
+    return ", ".join(sorted({url for _, url in asked})) or "none is configured"
+
+
+def _airflow() -> str:
+    """Airflow's own database, where the environment says which: without that, Airflow would make one."""
+    if not {"AIRFLOW_HOME", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"} & set(os.environ):
+        return "not configured here (AIRFLOW_HOME)"
+    command = [sys.executable, "-m", "airflow", "db", "check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=6 * TIMEOUT_S, check=False)
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise ArenaError(f"its database cannot be reached: {' '.join(last)}")
+    return "its database answers"
+
+
+def _models(config: Config) -> list[Model]:
+    return [config.target, *config.rivals, config.judge, *config.panel.judges]

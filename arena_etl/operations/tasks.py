@@ -97,6 +97,22 @@ def send_alerts(round_: str | None = None) -> list[str]:
     return [message.title for message in alert(config, lake, round_, logger.warning)]
 
 
+def compact_tables() -> dict[str, int]:
+    """Put small files together; how many every table has now."""
+    from arena_etl.lake.maintenance import compact
+
+    _, lake = _open()
+    return {each.table: each.files_after for each in compact(lake)}
+
+
+def collect_garbage() -> dict[str, int]:
+    """Delete what nobody needs any more; bytes by table or kind."""
+    from arena_etl.lake.maintenance import collect
+
+    config, lake = _open()
+    return {each.name: each.bytes for each in collect(lake, config.retention, "arena_maintenance", apply=True)}
+
+
 def check_gates(round_: str) -> None:
     """Fail if, and only if, a gate stops the round: so that *stopped by gate* and *failed* look different."""
     from arena_etl.quality.alerts import stopped

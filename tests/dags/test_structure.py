@@ -164,6 +164,14 @@ def test_the_watch_looks_and_then_tells(tmp_path: Path) -> None:
     assert (found["catchup"], found["max_active_runs"]) == (False, 1)
 
 
+def test_maintenance_compacts_before_it_deletes(tmp_path: Path) -> None:
+    found = read_dag(tmp_path, name="arena_maintenance")
+    assert found["graph"] == {"compact": ["gc"], "gc": []}
+    assert not set(HEAVY) & set(found["modules"])
+    assert (found["owners"], found["tags"]) == (["arena-etl"], ["arena-etl"])
+    assert (found["catchup"], found["max_active_runs"]) == (False, 1)
+
+
 def context(**run: Any) -> dict[str, Any]:
     logical_date = run.get("logical_date")
     dag_run = SimpleNamespace(partition_key=run.get("partition_key"), logical_date=logical_date)

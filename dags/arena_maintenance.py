@@ -1,0 +1,30 @@
+"""Every Sunday: keep the lake fast and small.
+
+`compact` puts the small files of every table together; `gc` deletes what nobody needs any more: files of releases beyond
+`retention.releases` (by default none is given up), batches and weights that were left over. Nothing younger than
+`retention.days` is deleted. Readers are not disturbed: a release goes on reading the files that it was made of.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import CronTriggerTimetable, chain, dag, task
+
+from arena_etl.operations import tasks
+
+compact = task(task_id="compact")(tasks.compact_tables)
+gc = task(task_id="gc")(tasks.collect_garbage)
+
+
+@dag(
+    schedule=CronTriggerTimetable("0 12 * * SUN", timezone="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"owner": "arena-etl", "retries": 2, "retry_delay": timedelta(minutes=10)},
+    tags=["arena-etl"],
+    doc_md=__doc__,
+)
+def arena_maintenance() -> None:
+    chain(compact(), gc())
+
+
+arena_maintenance()

@@ -8,7 +8,9 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import groupby
@@ -323,6 +325,100 @@ def plan(round_: Round, as_json: Json = False) -> None:
     if compared:
         stdout.print("\nplanned when the round began, and spent so far:")
         _print_rows(list(compared[0]), compared)
+
+
+@app.command()
+def backfill(
+    window: Annotated[
+        str | None, typer.Argument(help="FROM..TO, the rounds of both days included, or one round.")
+    ] = None,
+    what: Annotated[
+        str,
+        typer.Option(
+            help="judge (verdicts and what follows), select (training sets), rate, battles (answers too), all (and select)."
+        ),
+    ] = "judge",
+    reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Release without asking.")] = False,
+    give_up: Annotated[bool, typer.Option("--give-up", help="Take back an unfinished backfill.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Do past rounds again by today's configuration: plan, work, comparison, and one release for all of it.
+
+    Readers stay at the last release until the end, and `arena-etl rollback` returns to it. Ratings of later rounds are made
+    again, because they rest on the battles before. Decisions about candidates stay as they were; what would be decided now is
+    listed. Killed or stopped by a gate, the same command goes on; meanwhile no round is released.
+
+    \b
+    arena-etl --set judge.checkpoint=my-org/new-judge backfill 2026-01-05..2026-01-31 --dry-run
+    arena-etl --set judge.checkpoint=my-org/new-judge backfill 2026-01-05..2026-01-31 --reason "new judge"
+    """
+    from arena_etl.operations import backfill as past
+
+    config, lake = _open(create=False)
+    if give_up:
+        stdout.print(
+            f"release {past.give_up(config, lake, _author()).release_id} is what readers had before", markup=False
+        )
+        return
+    if window is None:
+        raise InputError("which rounds? backfill FROM..TO, or --give-up for an unfinished one.")
+    chosen = past.Window.parse(window, what)
+    planned = past.plan(config, lake, chosen)
+    if dry_run:
+        if as_json:
+            _print_json(asdict(planned))
+        else:
+            _print_backfill_plan(planned)
+        return
+    if not as_json:
+        _print_backfill_plan(planned)
+    compared = past.run(config, lake, chosen, _author(), reason, _report_step)
+    if not as_json:
+        for name, rows in vars(compared).items():
+            stdout.print(f"\n{name.replace('_', ' ')}: {'' if rows else 'nothing'}", markup=False)
+            if rows:
+                _print_rows(list(rows[0]), rows)
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Release this?")):
+        stderr.print("not released: the same command with --yes releases it, --give-up takes it back", markup=False)
+        released = None
+    else:
+        released = past.publish(config, lake, chosen, _author(), reason).release_id
+    if as_json:
+        _print_json({"plan": asdict(planned), **vars(compared), "release": released})
+    elif released is not None:
+        stdout.print(f"release {released}", markup=False)
+
+
+def _print_backfill_plan(planned: Any) -> None:
+    steps = Counter((each.keys[0], each.step, each.state) for each in planned.steps)
+    _print_rows(
+        ["round", "step", "redo", "reuse"],
+        [
+            {"round": r, "step": s, "redo": steps[r, s, "redo"], "reuse": steps[r, s, "reuse"]}
+            for r, s in dict.fromkeys((each.keys[0], each.step) for each in planned.steps)
+        ],
+    )
+    if planned.later:
+        stdout.print(f"\nrated again, because they come after: {', '.join(planned.later)}", markup=False)
+    if planned.calls:
+        stdout.print("\ncalls:")
+        header = [
+            "round",
+            "stage",
+            "arena",
+            "kind",
+            "name",
+            "calls",
+            "done",
+            "tokens_in",
+            "tokens_out",
+            "cost_usd",
+            "hours",
+        ]
+        total = {name: sum(row[name] or 0 for row in planned.calls) for name in header[5:]}
+        _print_rows(header, [*planned.calls, {"round": "total", **total}])
 
 
 @app.command()
@@ -1245,6 +1341,11 @@ def _acceptance(table: str | None, reason: str) -> Any:
     return Acceptance(table, reason, _author()) if table is not None else None
 
 
+def _report_step(name: str, keys: tuple[str, ...], summary: dict[str, Any]) -> None:
+    facts = ", ".join(f"{key} {_plain(value)}" for key, value in summary.items() if key not in ("step", "table"))
+    stderr.print(f"{name} {'/'.join(keys)}: {facts}", markup=False)
+
+
 def _steps(
     plan: Sequence[tuple[str, tuple[str, ...]]],
     as_json: bool,
@@ -1268,9 +1369,8 @@ def _steps(
             _alert(config, lake, round_, say)
             raise
         summaries.append({**summary, "keys": list(keys)})
-        facts = ", ".join(f"{key} {_plain(value)}" for key, value in summary.items() if key not in ("step", "table"))
         if not quiet:
-            stderr.print(f"{name} {'/'.join(keys)}: {facts}", markup=False)
+            _report_step(name, keys, summary)
     _alert(config, lake, round_, say)
     if acceptance is not None and acceptance.decision_id is None:
         stderr.print(f"--accept {acceptance.table}: no gate stopped it, so nothing was overridden", markup=False)

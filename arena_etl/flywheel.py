@@ -19,6 +19,7 @@ from arena_etl.instructions import (
     slices,
     wizard_arena,
 )
+from arena_etl.lake import hold
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import Release, release
 from arena_etl.operations import plan
@@ -99,11 +100,18 @@ def do(config: Config, lake: Lake, name: str, *keys: str, acceptance: Acceptance
     return summary | publish(step, config, lake, *keys, acceptance=acceptance)
 
 
-def release_round(config: Config, lake: Lake, round_: str, author: str, reason: str) -> Release:
-    """Publish the newest state of all tables, for all readers at once.
+def release_round(
+    config: Config, lake: Lake, round_: str, author: str, reason: str, holder: str | None = None
+) -> Release:
+    """Publish the newest state of all tables, for all readers at once. ``holder``: the backfill that this is the end of.
 
-    Raises ArenaError when another round is half done: its unfinished tables would become visible with this one.
+    Raises ArenaError when another round is half done, or a backfill: what is unfinished would become visible with this one.
     """
+    if (held := hold.held(lake)) is not None and held["window"] != holder:
+        raise ArenaError(
+            f"release: backfill {held['window']} by {held['author']} is under way since {held['started_at']} and would become "
+            f"visible half done. Finish it, or take it back (`arena-etl backfill --give-up`); then run this again."
+        )
     begun = {values[0] for values in lake.fingerprints("slices")}
     finished = {values[0] for values in lake.fingerprints("win_rates")}
     if others := sorted(begun - finished - {round_}):

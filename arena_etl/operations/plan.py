@@ -3,7 +3,7 @@
 Counting (sql/plan/) is exact for what is known: the slices are drawn as they will be, and answers and verdicts that exist
 are not counted again. Lengths are those of the model's earlier calls; without any, prompts are tokenised and answers
 count as long as they may be. Until a stage has trained, its candidate is planned like the target, and the champion of a
-later stage like today's.
+later stage like today's. A round that is over is planned with the contestants that it had.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +16,12 @@ import duckdb
 import pyarrow as pa
 
 from arena_etl.config import Config, Contestant, Model
-from arena_etl.contestants import champion, checkpoint_dir
+from arena_etl.contestants import candidate, champion, checkpoint_dir, opener
 from arena_etl.engines.tokens import token_counter
 from arena_etl.errors import GateStopped
 from arena_etl.instructions import slices
 from arena_etl.lake import sql
-from arena_etl.lake.delta import Lake
+from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 from arena_etl.quality.judges import calibrated_judges
@@ -102,11 +102,18 @@ class _Planner:
         _draw_ahead(self._connection, config, round_)
         history = sql.run(self._connection, "plan/history").to_arrow_table().to_pylist()
         self._history = {(row["kind"], row["name"]): row for row in history}
-        today = champion(config, lake, round_, config.stages[0])
-        self._contestants = {contestant.name: contestant for contestant in (today, *config.rivals)}
+        self._contestants: dict[str, Contestant] = {}
+        self._candidate: Contestant | None = None
 
     def rows(self, stage: str, arena: str) -> Iterator[dict[str, Any]]:
-        names = [*self._contestants, *([CANDIDATE] if arena == WIZARD_ARENA else [])]
+        """One row per model that answers or judges in an arena of a stage."""
+        config, lake = self._config, self._lake
+        holder = champion if arena == WIZARD_ARENA else opener
+        self._contestants = {c.name: c for c in (holder(config, lake, self._round, stage), *config.rivals)}
+        trained = lake.fingerprint(Partition("training_runs", (self._round, stage))) is not None
+        self._candidate = candidate(config, lake, self._round, stage) if trained else None
+        fights = arena == WIZARD_ARENA and (self._candidate is not None or not trained)
+        names = [*self._contestants, *([CANDIDATE] if fights else [])]
         parameters = {
             "round": self._round,
             "stage": stage,
@@ -139,10 +146,14 @@ class _Planner:
             }
 
     def _contestant(self, name: str) -> Contestant:
-        return self._config.target if name == CANDIDATE else self._contestants[name]
+        return (self._candidate or self._config.target) if name == CANDIDATE else self._contestants[name]
 
     def _entrants(self, names: list[str]) -> pa.Table:
-        ids = [None if name == CANDIDATE else self._contestants[name].contestant_id for name in names]
+        """A candidate that was not trained yet has no id: nothing of it is done."""
+        ids = [
+            None if name == CANDIDATE and self._candidate is None else self._contestant(name).contestant_id
+            for name in names
+        ]
         return pa.table({"name": names, "contestant_id": pa.array(ids, pa.string())})
 
     def _seats(self, names: list[str]) -> pa.Table:

@@ -113,6 +113,56 @@ def collect_garbage() -> dict[str, int]:
     return {each.name: each.bytes for each in collect(lake, config.retention, "arena_maintenance", apply=True)}
 
 
+def plan_backfill(window: str, what: str) -> dict[str, int]:
+    """Tell what a backfill will do; steps to redo and to reuse, and calls of models."""
+    from arena_etl.operations import backfill
+
+    with _final_errors():
+        config, lake = _open()
+        planned = backfill.plan(config, lake, backfill.Window.parse(window, what))
+        for each in planned.steps:
+            logger.info("%s %s: %s", each.step, "/".join(each.keys), each.state)
+        for row in planned.calls:
+            logger.info("%(round)s %(stage)s %(arena)s %(name)s: %(calls)d calls, %(cost_usd).2f USD", row)
+        redo = sum(each.state == "redo" for each in planned.steps)
+        return {"redo": redo, "reuse": len(planned.steps) - redo, "calls": sum(row["calls"] for row in planned.calls)}
+
+
+def do_backfill(window: str, what: str, reason: str) -> dict[str, int]:
+    """Do the work and tell what changed; rows that differ by table and round, promotions that would be others."""
+    from arena_etl.operations import backfill
+
+    with _final_errors():
+        config, lake = _open()
+        chosen = backfill.Window.parse(window, what)
+        compared = backfill.run(
+            config,
+            lake,
+            chosen,
+            "airflow",
+            reason,
+            lambda name, keys, summary: _logged({**summary, "step": name}, *keys),
+        )
+        for name, rows in vars(compared).items():
+            for row in rows:
+                logger.info("%s: %s", name, row)
+        return {name: len(rows) for name, rows in vars(compared).items()}
+
+
+def is_approved(release: str) -> bool:
+    """Whether the parameter asks for the release, as a template renders it."""
+    return release == "True"
+
+
+def publish_backfill(window: str, what: str, reason: str) -> int:
+    """Release what a backfill did."""
+    from arena_etl.operations import backfill
+
+    with _final_errors():
+        config, lake = _open()
+        return backfill.publish(config, lake, backfill.Window.parse(window, what), "airflow", reason).release_id
+
+
 def check_gates(round_: str) -> None:
     """Fail if, and only if, a gate stops the round: so that *stopped by gate* and *failed* look different."""
     from arena_etl.quality.alerts import stopped

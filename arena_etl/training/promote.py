@@ -47,7 +47,14 @@ def inputs(config: Config, lake: Lake, round_: str, stage: str) -> Any:
 
 
 def promote(config: Config, lake: Lake, staging: Staging, round_: str, stage: str, unit: str) -> dict[str, Any]:
-    """Stage the decision, with every check that it follows from.
+    """Stage the decision of ``decide``."""
+    row = decide(config, lake, round_, stage)
+    staging.write(unit, "decision", pa.Table.from_pylist([row], schema=TABLES["promotions"].arrow_schema()))
+    return {"decision": row["decision"], "reason": row["reason"]}
+
+
+def decide(config: Config, lake: Lake, round_: str, stage: str) -> dict[str, Any]:
+    """The decision as a row of ``promotions``, with every check that it follows from.
 
     Both contestants met the same test instructions, so the difference of their Bradley-Terry ratings is taken inside
     every resample of whole instructions. Promoted if its lower bound is above ``promotion.margin``, with at least
@@ -65,8 +72,7 @@ def promote(config: Config, lake: Lake, staging: Staging, round_: str, stage: st
         failed = [check.detail for check in checks if not check.passed]
         row["decision"] = "kept" if failed else "promoted"
         row["reason"] = "; ".join(failed) if failed else "; ".join(check.detail for check in checks)
-    staging.write(unit, "decision", pa.Table.from_pylist([row], schema=TABLES["promotions"].arrow_schema()))
-    return {"decision": row["decision"], "reason": row["reason"]}
+    return row
 
 
 def forcing(reason: str, author: str) -> Step:

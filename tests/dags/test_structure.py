@@ -172,6 +172,16 @@ def test_maintenance_compacts_before_it_deletes(tmp_path: Path) -> None:
     assert (found["catchup"], found["max_active_runs"]) == (False, 1)
 
 
+def test_a_backfill_is_planned_done_and_then_released(tmp_path: Path) -> None:
+    found = read_dag(tmp_path, name="arena_backfill")
+    assert found["graph"] == {"plan": ["work"], "work": ["approved"], "approved": ["release"], "release": []}
+    assert not set(HEAVY) & set(found["modules"])
+    assert (found["schedule"], found["catchup"], found["max_active_runs"]) == (None, False, 1)
+    assert found["params"]["what"]["enum"] == ["judge", "select", "rate", "battles", "all"]
+    assert found["params"]["reason"]["minLength"] == 1
+    assert found["params"]["window"]["pattern"] == r"^\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?$"
+
+
 def context(**run: Any) -> dict[str, Any]:
     logical_date = run.get("logical_date")
     dag_run = SimpleNamespace(partition_key=run.get("partition_key"), logical_date=logical_date)

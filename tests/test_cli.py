@@ -34,7 +34,7 @@ def test_every_verb_explains_itself() -> None:
     steps = ["ingest", "run", "battle", "judge", "rate", "select", "train", "evaluate", "promote"]
     listing = CliRunner().invoke(cli.app, ["--help"]).stdout
     asking = ["leaderboard", "calibrate", "status", "sql", "shell", "views", "report"]
-    for verb in ["init", *steps, *asking, "quality", "quarantine", "releases", "rollback", "doctor"]:
+    for verb in ["init", *steps, *asking, "quality", "quarantine", "releases", "backfill", "rollback", "doctor"]:
         assert verb in listing
         result = CliRunner().invoke(cli.app, [verb, "--help"])
         assert result.exit_code == 0
@@ -80,6 +80,14 @@ def test_a_release_is_shown_and_compared(second_night: Config) -> None:
         ROUND,
         True,
     )
+
+
+def test_a_backfill_is_planned_before_anything_is_done(first_night: Config) -> None:
+    planned = ask(first_night, "backfill", ROUND, "--what", "rate", "--dry-run")
+    assert planned["rounds"] == [ROUND]
+    assert [each["step"] for each in planned["steps"]] == ["rate", "win_rates"]
+    result = CliRunner().invoke(cli.app, ["--root", first_night.root, "backfill", "2027-01-01"])
+    assert "no round in this window" in str(result.exception)
 
 
 def test_housekeeping_says_what_it_would_do(second_night: Config) -> None:

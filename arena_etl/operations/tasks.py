@@ -141,7 +141,7 @@ def do_backfill(window: str, what: str, reason: str) -> dict[str, int]:
             chosen,
             "airflow",
             reason,
-            lambda name, keys, summary: _logged({**summary, "step": name}, *keys),
+            lambda _, keys, summary: _logged(summary, *keys),
         )
         for name, rows in vars(compared).items():
             for row in rows:

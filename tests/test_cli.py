@@ -92,7 +92,7 @@ def test_a_backfill_is_planned_before_anything_is_done(first_night: Config) -> N
 
 def test_housekeeping_says_what_it_would_do(second_night: Config) -> None:
     done = {each["table"]: each for each in ask(second_night, "compact")}
-    assert done["quality_results"]["files_before"] > done["quality_results"]["files_after"] == 1
+    assert done["quality_results"]["files_before"] > done["quality_results"]["files_after"]
     found = ask(second_night, "--set", "retention.days=0", "gc")
     assert found["applied"] is False
     assert found["given_up"] == []

@@ -28,6 +28,7 @@ from arena_etl.lake.storage import Storage
 from arena_etl.lake.tables import SCHEMA_VERSION, TABLES, Table
 
 RETENTION = "interval 3650 days"  # old versions stay readable; delta-rs would drop their log entries after 30 days
+CHECKPOINT = "10"  # commits; a reader of the log asks for all since the last one, each by itself
 MARKER = "arena-lake.json"
 ATTEMPTS = 8
 
@@ -276,7 +277,11 @@ class Lake:
             partition_by=list(declared.partition_by),
             name=declared.name,
             description=declared.meaning,
-            configuration={"delta.logRetentionDuration": RETENTION, "delta.deletedFileRetentionDuration": RETENTION},
+            configuration={
+                "delta.logRetentionDuration": RETENTION,
+                "delta.deletedFileRetentionDuration": RETENTION,
+                "delta.checkpointInterval": CHECKPOINT,
+            },
             storage_options=self.storage.delta_options,
         )
 

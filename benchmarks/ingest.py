@@ -65,7 +65,14 @@ def configuration(file: Path, root: Path) -> Any:
     from arena_etl import config
 
     source = {"name": "pool", "path": str(file)}
-    return config.load(flags={"root": str(root), "sources": [source], "cleaning": {"languages": None}})
+    return config.load(
+        flags={
+            "root": str(root),
+            "sources": [source],
+            "cleaning": {"languages": None},
+            "decontamination": {"neighbours": 0},
+        }
+    )
 
 
 Seconds = tuple[float, float]  # by the clock, and of all cores together

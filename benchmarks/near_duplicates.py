@@ -126,7 +126,9 @@ def ours(root: str) -> tuple[Timing, set[Pair]]:
     settle(config, "sign", "synthetic")
     settle(config, "deduplicate", "synthetic")
     timing.stop()
-    with Lake.open(config).spilling(("instructions", "signatures", "contamination"), "2GB") as connection:
+    with Lake.open(config).spilling(
+        ("instructions", "signatures", "contamination", "wizard_arena"), "2GB"
+    ) as connection:
         connection.execute(f"create temporary table near_duplicates as {TABLES['near_duplicates'].empty_select()}")
         find_candidates(connection, config, "synthetic", None)
         pairs = connection.execute(

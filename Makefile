@@ -33,7 +33,6 @@ AIRFLOW_DB := .airflow/.migrated
 flywheel airflow $(AIRFLOW_DB): export AIRFLOW_HOME := $(CURDIR)/.airflow
 flywheel airflow $(AIRFLOW_DB): export AIRFLOW__CORE__DAGS_FOLDER := $(CURDIR)/dags
 flywheel airflow $(AIRFLOW_DB): export AIRFLOW__CORE__LOAD_EXAMPLES := False
-flywheel airflow $(AIRFLOW_DB): export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED := False
 flywheel $(AIRFLOW_DB): export AIRFLOW__LOGGING__LOGGING_LEVEL := WARNING
 # The runner tells errors itself; Airflow's task log would print each with a long traceback first.
 flywheel: export AIRFLOW__LOGGING__NAMESPACE_LEVELS := task=CRITICAL

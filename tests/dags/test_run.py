@@ -74,7 +74,6 @@ class Airflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "task=CRITICAL",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "ARENA_CONFIG": str(self.config),
         }
         self("airflow", "db", "migrate")

@@ -33,6 +33,7 @@ json.dump({
     "retries": sorted({task.retries for task in dag.tasks}),
     "trigger_rules": {task.task_id: task.trigger_rule.value for task in dag.tasks if task.trigger_rule.value != "all_success"},
     "pools": {task.task_id: task.pool for task in dag.tasks if task.pool != "default_pool"},
+    "executor_config": {task.task_id: task.executor_config for task in dag.tasks if task.executor_config},
     "tags": sorted(dag.tags),
     "catchup": dag.catchup,
     "max_active_runs": dag.max_active_runs,
@@ -154,6 +155,15 @@ def test_configuration_decides_sources_and_stages(tmp_path: Path) -> None:
     assert graph["describe_three.audit_features"] == ["plan"]
     assert graph["audit_plans"] == ["dpo.draw"]
     assert not [task for task in graph if task.startswith("sft.")]
+
+
+def test_tasks_that_answer_get_the_pod_with_a_gpu(found: dict[str, Any], tmp_path: Path) -> None:
+    assert found["executor_config"] == {}
+    on_kubernetes = read_dag(tmp_path, {"gpu_pod_template": "/etc/arena/gpu-pod.yaml", "stages": ["sft"]})
+    assert on_kubernetes["executor_config"] == {
+        f"sft.{arena}.generate": {"pod_template_file": "/etc/arena/gpu-pod.yaml"}
+        for arena in ("training_battles", "wizard_arena")
+    }
 
 
 def test_the_watch_looks_and_then_tells(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from arena_etl.lake.tables import TABLES
 from arena_etl.progress import Progress
 
 Text = tuple[str, str]  # instruction_id, text
-PORTION = 8  # batches that go to the encoder together: it sorts them by tokens once more
+PORTION = 8  # batches that go to the encoder together: it sorts them by tokens
 
 
 def inputs(config: Config, lake: Lake, source_name: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from arena_etl.config import Embedding, Engine
 from arena_etl.engines import hardware
+from arena_etl.engines.base import batched
 from arena_etl.engines.store import find_package
 from arena_etl.errors import ArenaError, InputError
 
@@ -58,10 +59,34 @@ class Encoder:
             self._model.max_seq_length = settings.max_tokens
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """float32 array, one row of unit length per text, in their order."""
-        return self._model.encode(
-            list(texts), batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
-        )
+        """float32 array, one row of unit length per text, in their order.
+
+        Batches are of one length in tokens. sentence-transformers sorts by characters, and a fifth of the time goes into
+        padding.
+        """
+        import numpy as np
+
+        vectors = np.empty((len(texts), self._model.get_embedding_dimension()), np.float32)
+        longest_first = sorted(range(len(texts)), key=self._lengths(texts).__getitem__, reverse=True)
+        for places in batched(longest_first, self._batch_size):
+            vectors[places] = self._model.encode(
+                [texts[place] for place in places],
+                batch_size=self._batch_size,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
+        return vectors
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        """In tokens; in characters for a model without an ordinary tokenizer."""
+        from transformers import PreTrainedTokenizerBase
+
+        tokenizer = self._model.tokenizer
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):
+            return [len(text) for text in texts]
+        longest = self._model.get_max_seq_length()
+        tokens = tokenizer(list(texts), truncation=longest is not None, max_length=longest)["input_ids"]
+        return [len(each) for each in tokens]
 
 
 def _place(settings: Embedding) -> tuple[str, str | None]:

@@ -16,7 +16,7 @@ from arena_etl.flywheel import ARENA, STEPS, do, release_round, trainings
 from arena_etl.lake import hold, sql
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.query import Session
-from arena_etl.lake.releases import Release, releases, rollback
+from arena_etl.lake.releases import Release, releases, rollback, table_versions
 from arena_etl.operations import plan as planning
 from arena_etl.rounds import ARENAS, TRAINING, fought_in, parse_round
 from arena_etl.steps import Summary, is_done
@@ -152,11 +152,21 @@ def publish(config: Config, lake: Lake, window: Window, author: str, reason: str
 
 
 def give_up(config: Config, lake: Lake, author: str) -> Release:
-    """Take back what an unfinished backfill did: all tables are again as the last release has them."""
-    held = hold.held(lake)
+    """Take back what an unfinished backfill did: all tables are again as the last release has them.
+
+    Raises ArenaError when none is under way, or when a round that began meanwhile would go with it.
+    """
+    held, last = hold.held(lake), releases(lake)[-1]
     if held is None:
         raise ArenaError("no backfill is under way: nothing to give up.")
-    restored = rollback(lake, config, releases(lake)[-1].release_id, author, f"backfill {held['window']} given up")
+    with lake.connect(["slices"], table_versions(lake, last)) as connection:
+        released = {round_ for (round_,) in connection.sql("select distinct round from slices").fetchall()}
+    if meanwhile := sorted({values[0] for values in lake.fingerprints("slices")} - released):
+        raise ArenaError(
+            f"backfill {held['window']} cannot be taken back: round {', '.join(meanwhile)} began meanwhile, and what it paid "
+            "for would be lost. Finish both; `arena-etl backfill` with the earlier configuration undoes a backfill."
+        )
+    restored = rollback(lake, config, last.release_id, author, f"backfill {held['window']} given up")
     hold.let_go(lake)
     return restored
 

@@ -161,6 +161,13 @@ def test_an_unfinished_one_is_taken_back(lake_config: Config) -> None:
     lake = Lake.open(lake_config)
     old = rows(lake_config, JUDGES)
     perform(lake_config)
+
+    tonight = Partition("slices", ("2026-01-07", "sft"))
+    lake.commit(tonight, slices("2026-01-07", 3), 1, {})
+    with pytest.raises(ArenaError, match="round 2026-01-07 began meanwhile"):
+        backfill.give_up(lake_config, lake, "person")
+    lake.commit(tonight, slices("2026-01-07", 0), 2, {})
+
     backfill.give_up(lake_config, lake, "person")
     assert rows(lake_config, JUDGES, "head") == rows(lake_config, JUDGES) == old
     assert "given up" in releases(lake)[-1].reason

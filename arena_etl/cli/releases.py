@@ -66,15 +66,10 @@ def releases_diff(
 
     Any other question about two releases: `arena-etl sql --as-of AFTER --since BEFORE`, with the schema `before`.
     """
-    from arena_etl.lake import sql as files
-    from arena_etl.lake.query import Session
+    from arena_etl.lake.query import changes
 
     config, lake = open_lake(create=False)
-    found: dict[str, list[dict[str, Any]]] = {}
-    with Session(lake, config.query, after, before) as session:
-        for name in ("what_changed", "rating_changes"):
-            with session.ask(files.load(f"adhoc/{name}")) as rows:
-                found[name] = [row for batch in rows.batches for row in batch.to_pylist()]
+    found = changes(lake, config.query, after, before)
     if as_json:
         print_json(found)
         return

@@ -102,6 +102,16 @@ def questions() -> dict[str, str]:
     return {name: _purpose(sql.load(f"adhoc/{name}")) for name in names}
 
 
+def changes(lake: Lake, limits: config.Query, as_of: str, since: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of sql/adhoc/what_changed and rating_changes between two releases, by question. As in ``views``."""
+    found = {}
+    with Session(lake, limits, as_of, since) as session:
+        for name in ("what_changed", "rating_changes"):
+            with session.ask(sql.load(f"adhoc/{name}")) as rows:
+                found[name] = [row for batch in rows.batches for row in batch.to_pylist()]
+    return found
+
+
 class Session:
     """One sandboxed connection for any number of queries."""
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 from arena_etl.config import Config
 from arena_etl.errors import ArenaError, InputError
 from arena_etl.flywheel import ARENA, STEPS, do, release_round, trainings
-from arena_etl.lake import hold, sql
+from arena_etl.lake import hold
 from arena_etl.lake.delta import Lake
-from arena_etl.lake.query import Session
+from arena_etl.lake.query import changes
 from arena_etl.lake.releases import Release, releases, rollback, table_versions
 from arena_etl.operations import plan as planning
 from arena_etl.rounds import ARENAS, TRAINING, fought_in, parse_round
@@ -25,7 +25,6 @@ from arena_etl.training.promote import RULE, decide
 What = Literal["judge", "select", "rate", "battles", "all"]
 _RATINGS = ("rate", "win_rates")
 _ASKED = {"generate": "response", "judge": "verdict"}
-_COMPARED = ("what_changed", "rating_changes")
 
 
 @dataclass(frozen=True)
@@ -130,11 +129,7 @@ def run(
 
 def compare(config: Config, lake: Lake, rounds: list[str]) -> Comparison:
     """What the newest tables have that the last release has not; decisions are those of the rounds."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    with Session(lake, config.query, "head", str(releases(lake)[-1].release_id)) as session:
-        for name in _COMPARED:
-            with session.ask(sql.load(f"adhoc/{name}")) as rows:
-                found[name] = [row for batch in rows.batches for row in batch.to_pylist()]
+    found = changes(lake, config.query, "head", str(releases(lake)[-1].release_id))
     return Comparison(**found, promotions=list(_decisions(config, lake, rounds)))
 
 

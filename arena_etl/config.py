@@ -822,6 +822,7 @@ class Config(BaseSettings):
         Source(name="examples-train", path="examples:train.jsonl", split="train", skip=("prefix_duplicate",)),
         Source(name="examples-wizard-arena", path="examples:wizard_arena.jsonl", split="wizard_diverse"),
     )
+    schedule: str = Field("0 2 * * *", description="cron expression (UTC) of the nightly DAG arena_flywheel")
     ingest_schedule: str | None = Field(
         None, description="cron expression (UTC) of the DAG arena_ingest; null: by hand"
     )

@@ -5,6 +5,7 @@ is hashed to a fingerprint that the commit carries, so a step whose inputs did n
 ``run`` and the Airflow tasks all go through these two functions.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,8 @@ def perform(step: Step, config: Config, lake: Lake, *keys: str, unit: str | None
     for each in step.units(config, lake, *keys) if unit is None else [unit]:
         if each in finished:
             continue
+        began = time.monotonic()
         for name, value in step.work(config, lake, staging, *keys, unit=each).items():
             total[name] = total.get(name, 0) + value if isinstance(value, int) else value
-        staging.finish(each)
+        staging.finish(each, time.monotonic() - began)
     return total

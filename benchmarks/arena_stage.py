@@ -65,8 +65,8 @@ class InstantJudge:
         """Nothing to give back."""
 
 
-def arena(folder: Path, instructions: int, prompts: bool) -> tuple[Config, Lake]:
-    """A lake whose slice is drawn, and the recordings of the contestants and of the judge."""
+def configured(folder: Path, instructions: int, prompts: bool = False) -> Config:
+    """The source's file, and the configuration of a lake with recorded contestants and judge."""
     lines = (
         json.dumps(
             {
@@ -82,9 +82,8 @@ def arena(folder: Path, instructions: int, prompts: bool) -> tuple[Config, Lake]
         for n in range(instructions)
     )
     (folder / "train.jsonl").write_text("\n".join(lines))
-    verdicts = folder / "verdicts.parquet"
     contestants = [{"name": n, "backend": "recorded", "checkpoint": str(folder / f"{n}.jsonl")} for n in NAMES]
-    config = configuration.load(
+    return configuration.load(
         flags={
             "root": str(folder / "lake"),
             "sources": [{"name": "train", "path": str(folder / "train.jsonl")}],
@@ -92,23 +91,27 @@ def arena(folder: Path, instructions: int, prompts: bool) -> tuple[Config, Lake]
             "rivals": contestants[1:],
             "judge": {"name": "instant", "checkpoint": "none", "verifiers": False}
             if prompts
-            else {"name": "recorded", "backend": "recorded", "checkpoint": str(verdicts), "verifiers": False},
+            else {
+                "name": "recorded",
+                "backend": "recorded",
+                "checkpoint": str(folder / "verdicts.parquet"),
+                "verifiers": False,
+            },
             "battles": {"slice_size": instructions},
         }
     )
-    lake = Lake.open(config)
-    for step in ("land", "prepare"):
-        do(config, lake, step, "train")
-    do(config, lake, "draw", *KEYS[:2])
+
+
+def record(folder: Path, lake: Lake) -> None:
+    """The recordings of the contestants and of the judge, for the instructions that the lake has."""
     with lake.connect(["instructions"]) as connection:
-        connection.execute(VERDICTS.format(path=verdicts), {"names": sorted(NAMES)})
+        connection.execute(VERDICTS.format(path=folder / "verdicts.parquet"), {"names": sorted(NAMES)})
         ids = [i for (i,) in connection.sql("select instruction_id from instructions").fetchall()]
     for name in NAMES:
         with (folder / f"{name}.jsonl").open("w") as out:
             for place, i in enumerate(ids):
                 text = f"{name} on {place}: " + f"word{place % 97} " * ANSWER_WORDS
                 out.write(json.dumps({"instruction_id": i, "turn": 1, "text": text}) + "\n")
-    return config, lake
 
 
 def main(
@@ -126,7 +129,12 @@ def main(
         judge.open_judge = open_judge
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        config, lake = arena(Path(folder), instructions, prompts)
+        config = configured(Path(folder), instructions, prompts)
+        lake = Lake.open(config)
+        for step in ("land", "prepare"):
+            do(config, lake, step, "train")
+        record(Path(folder), lake)
+        do(config, lake, "draw", *KEYS[:2])
         for name in ("generate", "judge"):
             for work in ("store", "resume", "publish"):
                 started = time.perf_counter()

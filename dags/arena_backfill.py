@@ -8,25 +8,24 @@ goes on where it stopped when it is cleared; `arena-etl backfill --give-up` take
 Until then readers see the last release, and neither another backfill nor a round is released.
 """
 
-from datetime import timedelta
-
 from airflow.sdk import Param, chain, dag, task
 
 from arena_etl.operations import tasks
+from arena_etl.operations.task_groups import DEFAULT_ARGS, publishing
 
 WINDOW, WHAT, REASON = "{{ params.window }}", "{{ params.what }}", "{{ params.reason }}"
 
 plan = task(task_id="plan")(tasks.plan_backfill)
 work = task(task_id="work")(tasks.do_backfill)
 approved = task.short_circuit(task_id="approved")(tasks.is_approved)
-release = task(task_id="release")(tasks.publish_backfill)
+release = publishing("releases", tasks.publish_backfill).override(task_id="release")
 
 
 @dag(
     schedule=None,
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "arena-etl", "retries": 2, "retry_delay": timedelta(minutes=1)},
+    default_args=DEFAULT_ARGS,
     params={
         "window": Param(
             type="string", pattern=r"^\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?$", description="FROM..TO, or one round"

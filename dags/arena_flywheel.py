@@ -25,11 +25,23 @@ answer a pod with a GPU.
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronPartitionTimetable, Param, TriggerRule, chain, dag, get_current_context, task, task_group
+from airflow.sdk import (  # type: ignore[attr-defined]  # not in its stub
+    CronPartitionTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    Param,
+    SyncCallback,
+    TriggerRule,
+    chain,
+    dag,
+    get_current_context,
+    task,
+    task_group,
+)
 
 from arena_etl import config
 from arena_etl.operations import tasks
-from arena_etl.operations.task_groups import audit, ingest_sources, perform, step
+from arena_etl.operations.task_groups import DEFAULT_ARGS, audit, ingest_sources, perform, publishing, step
 from arena_etl.rounds import TRAINING, WIZARD_ARENA
 
 CONFIG = config.load()
@@ -42,7 +54,7 @@ def resolve_round() -> str:
 
 
 plan = task(tasks.step_units)
-release = task(task_id="release")(tasks.publish_release)
+release = publishing("releases", tasks.publish_release).override(task_id="release")
 report = task(task_id="report")(tasks.write_report)
 alert = task(task_id="alert", trigger_rule=TriggerRule.ALL_DONE)(tasks.send_alerts)
 gates = task(task_id="gates", trigger_rule=TriggerRule.ALL_DONE)(tasks.check_gates)
@@ -59,7 +71,7 @@ def mapped_step(name: str, table: str, pool: str, *keys: str) -> list[Any]:
         executor_config={"pod_template_file": template} if template else None,
     )
     done = mapped.partial(name=name, keys=keys).expand(unit=units)
-    return [units, done, audit.override(task_id=f"audit_{table}")(name, keys)]
+    return [units, done, audit(name, table, *keys)]
 
 
 @task_group
@@ -91,15 +103,15 @@ def stage(name: str) -> None:
 
 
 @dag(
-    schedule=CronPartitionTimetable("0 2 * * *", timezone="UTC", run_offset=0, key_format="%Y-%m-%d"),
+    schedule=CronPartitionTimetable(CONFIG.schedule, timezone="UTC", run_offset=0, key_format="%Y-%m-%d"),
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=CONFIG.watch.released_by_hours),
+        callback=SyncCallback(tasks.tell_of_lateness),
+    ),
     catchup=False,
     max_active_runs=1,
-    default_args={
-        "owner": "arena-etl",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=20),
-        "retry_exponential_backoff": True,
-    },
+    default_args=DEFAULT_ARGS,
     params={
         "round": Param(
             None,

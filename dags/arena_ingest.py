@@ -10,12 +10,10 @@ times.
 **What was taken out** and why: `quarantine` in the lake, and the funnel that `arena-etl ingest` prints.
 """
 
-from datetime import timedelta
-
 from airflow.sdk import CronTriggerTimetable, chain, dag
 
 from arena_etl import config
-from arena_etl.operations.task_groups import ingest_sources
+from arena_etl.operations.task_groups import DEFAULT_ARGS, ingest_sources
 
 CONFIG = config.load()
 
@@ -24,12 +22,7 @@ CONFIG = config.load()
     schedule=CronTriggerTimetable(CONFIG.ingest_schedule, timezone="UTC") if CONFIG.ingest_schedule else None,
     catchup=False,
     max_active_runs=1,
-    default_args={
-        "owner": "arena-etl",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=20),
-        "retry_exponential_backoff": True,
-    },
+    default_args=DEFAULT_ARGS,
     tags=["arena-etl"],
     doc_md=__doc__,
 )

@@ -5,11 +5,10 @@
 `retention.days` is deleted. Readers are not disturbed: a release goes on reading the files that it was made of.
 """
 
-from datetime import timedelta
-
 from airflow.sdk import CronTriggerTimetable, chain, dag, task
 
 from arena_etl.operations import tasks
+from arena_etl.operations.task_groups import DEFAULT_ARGS
 
 compact = task(task_id="compact")(tasks.compact_tables)
 gc = task(task_id="gc")(tasks.collect_garbage)
@@ -19,7 +18,7 @@ gc = task(task_id="gc")(tasks.collect_garbage)
     schedule=CronTriggerTimetable("0 12 * * SUN", timezone="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "arena-etl", "retries": 2, "retry_delay": timedelta(minutes=10)},
+    default_args=DEFAULT_ARGS,
     tags=["arena-etl"],
     doc_md=__doc__,
 )

@@ -6,11 +6,10 @@ in quarantine and, where `watch.audit_sample` is set, whether the judges still j
 watch either.
 """
 
-from datetime import timedelta
-
 from airflow.sdk import CronTriggerTimetable, chain, dag, task
 
 from arena_etl.operations import tasks
+from arena_etl.operations.task_groups import DEFAULT_ARGS
 
 watch = task(task_id="watch")(tasks.watch_lake)
 alert = task(task_id="alert")(tasks.send_alerts)
@@ -20,7 +19,7 @@ alert = task(task_id="alert")(tasks.send_alerts)
     schedule=CronTriggerTimetable("30 * * * *", timezone="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "arena-etl", "retries": 2, "retry_delay": timedelta(minutes=1)},
+    default_args=DEFAULT_ARGS,
     tags=["arena-etl"],
     doc_md=__doc__,
 )

@@ -69,10 +69,11 @@ def fingerprint(inputs: Any) -> int:
 
 
 class Lake:
-    """The tables under one root. Handles are opened per call: no state but the place."""
+    """The tables under one root. Handles are opened per call. ``opened``: names of the tables that were, for lineage."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self.opened: set[str] = set()
 
     @classmethod
     def open(cls, config: Config, create: bool = True) -> "Lake":
@@ -109,6 +110,7 @@ class Lake:
 
     def table(self, name: str, version: int | None = None) -> DeltaTable | None:
         """The Delta table at a version (None: newest), or None when nothing was ever committed to it."""
+        self.opened.add(name)
         try:
             return DeltaTable(self.storage.uri(name), version=version, storage_options=self.storage.delta_options)
         except TableNotFoundError:

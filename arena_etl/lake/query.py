@@ -20,20 +20,39 @@ from arena_etl.errors import ArenaError, InputError
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake, comments, literals, view
 from arena_etl.lake.releases import Release, find, releases, retired, table_versions
-from arena_etl.lake.tables import TABLES, Table
+from arena_etl.lake.tables import TABLES, Column, Table
 
-_DESCRIBED = Table(
-    "described",
-    "What is known about every instruction: the source's own word, else what ingest found out.",
-    grain=("instruction_id",),
-    partition_by=(),
-    columns=tuple(
-        column
-        for column in TABLES["instructions"].columns
-        if column.name
-        in ("instruction_id", "source", "split", "license", "language", "turns", "category", "difficulty", "cluster")
+
+def _like(table: str, *names: str) -> tuple[Column, ...]:
+    return tuple(column for column in TABLES[table].columns if column.name in names)
+
+
+# Views of SQL files, beside those of the tables.
+_DERIVED = {
+    "instructions/described": Table(
+        "described",
+        "What is known about every instruction: the source's own word, else what ingest found out.",
+        grain=("instruction_id",),
+        partition_by=(),
+        columns=_like(
+            "instructions",
+            *("instruction_id", "source", "split", "license", "language", "turns", "category", "difficulty", "cluster"),
+        ),
     ),
-)
+    "operations/metrics": Table(
+        "metrics",
+        "What every batch of a round took: rows, seconds, tokens, money.",
+        grain=("batch",),
+        partition_by=(),
+        columns=(
+            *_like("quality_results", "batch", "table", "round", "stage", "arena", "rows"),
+            Column("work_s", "DOUBLE", "seconds of all units of the step, added up"),
+            Column("audit_s", "DOUBLE", "seconds of its audit"),
+            *_like("plans", "tokens_in", "tokens_out", "cost_usd"),
+            *_like("quality_results", "created_at"),
+        ),
+    ),
+}
 READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)  # multi: PIVOT
 BATCH_ROWS = 50_000
 T = TypeVar("T")
@@ -43,7 +62,7 @@ T = TypeVar("T")
 class Views:
     """What a reader sees: the tables of a release in the schema ``main``, those of another in ``before``.
 
-    ``described`` is the view of sql/instructions/described.sql: what is known about every instruction.
+    Beside the tables: ``described`` (what is known about every instruction) and ``metrics`` (what every batch took).
     ``stamp`` names the two for people; ``statements`` create the views, which read exactly ``files``.
     """
 
@@ -75,7 +94,8 @@ def views(lake: Lake, as_of: str | None = None, since: str | None = None) -> Vie
             found = lake.files(name, versions)
             statements += [view(declared, found, schema), *comments(declared, schema)]
             files.update(found)
-    statements += [f"create or replace view described as {sql.load('instructions/described')}", *comments(_DESCRIBED)]
+    for file, derived in _DERIVED.items():
+        statements += [f"create or replace view {derived.name} as {sql.load(file)}", *comments(derived)]
     nothing = "head" if since else "none"
     stamp = f"{_describe(chosen)}; before: {f'release {before.release_id}' if before else nothing}"
     return Views(stamp, statements, sorted(files))

@@ -59,9 +59,15 @@ class Staging:
         tables = [self._read(name) for name in self._names() if name.endswith(REJECTS)]
         return pa.concat_tables([TABLES["quarantine"].arrow_schema().empty_table(), *tables])
 
-    def finish(self, unit: str) -> None:
-        """Mark a unit of the step as wholly staged."""
-        self.lake.storage.put(f"{self.folder}/{_prefix(unit)}{FINISHED}", b"")
+    def finish(self, unit: str, seconds: float) -> None:
+        """Mark a unit of the step as wholly staged, and keep how long it took."""
+        self.lake.storage.put(f"{self.folder}/{_prefix(unit)}{FINISHED}", str(seconds).encode())
+
+    def seconds(self) -> float:
+        """How long the finished units took, together."""
+        filesystem = self.lake.storage.filesystem
+        marks = [filesystem.cat_file(f"{self.folder}/{name}") for name in self._names() if name.endswith(FINISHED)]
+        return sum(float(mark) for mark in marks)
 
     def note(self, unit: str, content: bytes) -> None:
         """Keep the newest word on how far a unit is."""

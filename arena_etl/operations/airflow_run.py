@@ -9,7 +9,6 @@ import sys
 from typing import Any
 
 from airflow.listeners import hookimpl
-from airflow.sdk.exceptions import AirflowFailException
 
 from arena_etl import resources
 from arena_etl.errors import ArenaError
@@ -34,14 +33,16 @@ class Failures:
     def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:
         if isinstance(error, KeyboardInterrupt):
             raise error  # to Airflow it is an error like others, which the task would be tried again after
-        expected = isinstance(error, AirflowFailException)
+        expected = isinstance(error, ArenaError)
         if task_instance.task_id in AFTERWARDS and self.failed:
             return
         self.failed = self.failed or task_instance.state == "failed"
         self.message = f"{task_instance.task_id}: {error}"
-        self.exit_code = getattr(error.__cause__ if expected else error, "exit_code", 1)
+        self.exit_code = getattr(error, "exit_code", 1)
         if not expected:
             logger.error("%s failed, try %d", task_instance.task_id, task_instance.try_number, exc_info=error)
+        elif task_instance.state != "failed":
+            logger.error("%s, try %d", self.message, task_instance.try_number)
         if task_instance.state == "failed":
             _give_up(task_instance.run_id)
 
@@ -97,8 +98,11 @@ def run(round_: str) -> int:
     bag = DagBag(str(resources.DAGS / f"{DAG_ID}.py"))
     for problem in bag.import_errors.values():
         raise ArenaError(f"Airflow cannot import {DAG_ID}: {problem}")
+    flywheel = bag.dags[DAG_ID]
+    # Deadlines are a scheduler's business; at the end of a run in this process Airflow 3.3 stumbles over them.
+    flywheel.deadline = None
     try:
-        finished = bag.dags[DAG_ID].test(run_conf={"round": round_})
+        finished = flywheel.test(run_conf={"round": round_})
     except KeyboardInterrupt:
         _cancel()
         sys.stderr.write("interrupted; run the same command again to go on\n")

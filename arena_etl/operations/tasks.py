@@ -13,7 +13,8 @@ from arena_etl.rounds import parse_round
 
 if TYPE_CHECKING:
     from arena_etl.config import Config
-    from arena_etl.lake.delta import Lake
+    from arena_etl.lake.delta import Lake, Partition
+    from arena_etl.lake.releases import Release
     from arena_etl.steps import Step, Summary
 
 logger = logging.getLogger(__name__)
@@ -25,59 +26,70 @@ def resolve_round(context: Mapping[str, Any]) -> str:
     Runs of a partitioned schedule, backfills included, have a partition key and no logical date.
     """
     run, named = context["dag_run"], context["params"].get("round")
-    with _final_errors():
-        if named or run.partition_key:
-            return parse_round(named or run.partition_key)
-        if run.logical_date is not None:
-            return parse_round(run.logical_date.date().isoformat())
-        raise InputError(
-            "this run names no round: it has no parameter `round`, no partition key and no logical date. "
-            'Trigger it with the configuration {"round": "YYYY-MM-DD"}.'
-        )
+    if named or run.partition_key:
+        return parse_round(named or run.partition_key)
+    if run.logical_date is not None:
+        return parse_round(run.logical_date.date().isoformat())
+    raise InputError(
+        "this run names no round: it has no parameter `round`, no partition key and no logical date. "
+        'Trigger it with the configuration {"round": "YYYY-MM-DD"}.'
+    )
 
 
 def step_units(name: str, keys: Sequence[str]) -> list[str]:
     """The units of a step: what its mapped tasks are mapped over."""
-    with _opened(name) as (config, lake, step):
-        return step.units(config, lake, *keys)
+    config, lake, step = _open_step(name)
+    return step.units(config, lake, *keys)
 
 
 def perform_step(name: str, keys: Sequence[str], unit: str | None = None) -> "Summary":
     """Do a step, or one unit of it."""
+    from arena_etl.operations import lineage
     from arena_etl.steps import perform
 
-    with _opened(name) as (config, lake, step):
-        return _logged(perform(step, config, lake, *keys, unit=unit), *keys, *([unit] if unit else []))
+    config, lake, step = _open_step(name)
+    staging = step.staging(config, lake, *keys)
+    with _named(step, staging.partition.columns, unit):
+        summary = perform(step, config, lake, *keys, unit=unit)
+        if "unchanged" not in summary:
+            lineage.started(lake, name, staging.partition, staging.fingerprint, lake.opened)
+        return _logged(summary, *keys, *([unit] if unit else []))
 
 
-def audit_step(name: str, keys: Sequence[str]) -> "Summary":
-    """Audit what a step staged and publish what passed."""
+def audit_step(name: str, keys: Sequence[str]) -> dict[str, Any]:
+    """Audit what a step staged and publish what passed: partition, gate (passed or accepted), version, rows, held."""
+    from arena_etl.lake.delta import Partition
+    from arena_etl.operations import lineage
     from arena_etl.quality.publish import publish
 
-    with _opened(name) as (config, lake, step):
-        return _logged(publish(step, config, lake, *keys), *keys)
+    config, lake, step = _open_step(name)
+    partition = Partition(step.table, tuple(keys))
+    with _named(step, partition.columns):
+        summary = _logged(publish(step, config, lake, *keys), *keys)
+        if "unchanged" not in summary:
+            lineage.published(lake, name, partition, lake.fingerprint(partition) or 0, summary)
+            _measured(lake, partition)
+    return {"partition": list(keys), "gate": "accepted" if "accepted" in summary else "passed", **summary}
 
 
-def publish_release(round_: str, run: str) -> int:
-    """Publish the newest state of all tables and return the release's id."""
+def publish_release(round_: str, run: str) -> dict[str, Any]:
+    """Publish the newest state of all tables: the release's number and round, a version per table."""
     from arena_etl.flywheel import release_round
 
-    with _final_errors():
-        config, lake = _open()
-        published = release_round(config, lake, round_, "airflow", f"round {round_}, run {run}").release_id
-        logger.info("release %d of round %s", published, round_)
-        return published
+    config, lake = _open()
+    published = release_round(config, lake, round_, "airflow", f"round {round_}, run {run}")
+    logger.info("release %d of round %s", published.release_id, round_)
+    return _announced(published)
 
 
 def write_report(round_: str) -> str:
     """Write the round's report and return where it lies."""
     from arena_etl.reports import report
 
-    with _final_errors():
-        config, lake = _open()
-        written = report.write(config, lake, round_)
-        logger.info("report of round %s: %s", round_, written)
-        return written
+    config, lake = _open()
+    written = report.write(config, lake, round_)
+    logger.info("report of round %s: %s", round_, written)
+    return written
 
 
 def watch_lake() -> list[str]:
@@ -95,6 +107,12 @@ def send_alerts(round_: str | None = None) -> list[str]:
 
     config, lake = _open()
     return [message.title for message in alert(config, lake, round_, logger.warning)]
+
+
+def tell_of_lateness(**context: Any) -> None:
+    """A round missed its deadline: look at the lake now, and tell what is new."""
+    watch_lake()
+    send_alerts()
 
 
 def compact_tables() -> dict[str, int]:
@@ -117,36 +135,34 @@ def plan_backfill(window: str, what: str) -> dict[str, int]:
     """Tell what a backfill will do; steps to redo and to reuse, and calls of models."""
     from arena_etl.operations import backfill
 
-    with _final_errors():
-        config, lake = _open()
-        planned = backfill.plan(config, lake, backfill.Window.parse(window, what))
-        for each in planned.steps:
-            logger.info("%s %s: %s", each.step, "/".join(each.keys), each.state)
-        for row in planned.calls:
-            logger.info("%(round)s %(stage)s %(arena)s %(name)s: %(calls)d calls, %(cost_usd).2f USD", row)
-        redo = sum(each.state == "redo" for each in planned.steps)
-        return {"redo": redo, "reuse": len(planned.steps) - redo, "calls": sum(row["calls"] for row in planned.calls)}
+    config, lake = _open()
+    planned = backfill.plan(config, lake, backfill.Window.parse(window, what))
+    for each in planned.steps:
+        logger.info("%s %s: %s", each.step, "/".join(each.keys), each.state)
+    for row in planned.calls:
+        logger.info("%(round)s %(stage)s %(arena)s %(name)s: %(calls)d calls, %(cost_usd).2f USD", row)
+    redo = sum(each.state == "redo" for each in planned.steps)
+    return {"redo": redo, "reuse": len(planned.steps) - redo, "calls": sum(row["calls"] for row in planned.calls)}
 
 
 def do_backfill(window: str, what: str, reason: str) -> dict[str, int]:
     """Do the work and tell what changed; rows that differ by table and round, promotions that would be others."""
     from arena_etl.operations import backfill
 
-    with _final_errors():
-        config, lake = _open()
-        chosen = backfill.Window.parse(window, what)
-        compared = backfill.run(
-            config,
-            lake,
-            chosen,
-            "airflow",
-            reason,
-            lambda _, keys, summary: _logged(summary, *keys),
-        )
-        for name, rows in vars(compared).items():
-            for row in rows:
-                logger.info("%s: %s", name, row)
-        return {name: len(rows) for name, rows in vars(compared).items()}
+    config, lake = _open()
+    chosen = backfill.Window.parse(window, what)
+    compared = backfill.run(
+        config,
+        lake,
+        chosen,
+        "airflow",
+        reason,
+        lambda _, keys, summary: _logged(summary, *keys),
+    )
+    for name, rows in vars(compared).items():
+        for row in rows:
+            logger.info("%s: %s", name, row)
+    return {name: len(rows) for name, rows in vars(compared).items()}
 
 
 def is_approved(release: str) -> bool:
@@ -154,23 +170,21 @@ def is_approved(release: str) -> bool:
     return release == "True"
 
 
-def publish_backfill(window: str, what: str, reason: str) -> int:
-    """Release what a backfill did."""
+def publish_backfill(window: str, what: str, reason: str) -> dict[str, Any]:
+    """Release what a backfill did: the release's number and round, a version per table."""
     from arena_etl.operations import backfill
 
-    with _final_errors():
-        config, lake = _open()
-        return backfill.publish(config, lake, backfill.Window.parse(window, what), "airflow", reason).release_id
+    config, lake = _open()
+    return _announced(backfill.publish(config, lake, backfill.Window.parse(window, what), "airflow", reason))
 
 
 def check_gates(round_: str) -> None:
     """Fail if, and only if, a gate stops the round: so that *stopped by gate* and *failed* look different."""
     from arena_etl.quality.alerts import stopped
 
-    with _final_errors():
-        if problems := stopped(*_open(), round_):
-            told = "; ".join(f"{problem['batch']}: {problem['expectation']}" for problem in problems)
-            raise GateStopped(f"round {round_}: stopped by gate: {told}")
+    if problems := stopped(*_open(), round_):
+        told = "; ".join(f"{problem['batch']}: {problem['expectation']}" for problem in problems)
+        raise GateStopped(f"round {round_}: stopped by gate: {told}")
 
 
 def _open() -> "tuple[Config, Lake]":
@@ -181,23 +195,41 @@ def _open() -> "tuple[Config, Lake]":
     return config, Lake.open(config)
 
 
-@contextmanager
-def _opened(name: str) -> "Iterator[tuple[Config, Lake, Step]]":
+def _open_step(name: str) -> "tuple[Config, Lake, Step]":
     from arena_etl.flywheel import STEPS
 
-    with _final_errors():
-        yield *_open(), STEPS[name]
+    return *_open(), STEPS[name]
 
 
 @contextmanager
-def _final_errors() -> Iterator[None]:
-    """Errors that another attempt cannot cure fail the task for good; all others are left to its retries."""
-    try:
-        yield
-    except (GateStopped, InputError) as error:
-        from airflow.sdk.exceptions import AirflowFailException
+def _named(step: "Step", columns: Mapping[str, str], unit: str | None = None) -> Iterator[None]:
+    """Every line that is logged meanwhile says which step, round, stage and unit it is about."""
+    from structlog.contextvars import bound_contextvars
 
-        raise AirflowFailException(str(error)) from error
+    with bound_contextvars(step=step.name, **columns, **({"unit": unit} if unit else {})):
+        yield
+
+
+def _measured(lake: "Lake", partition: "Partition") -> None:
+    """The figures of a batch for StatsD or OpenTelemetry, where Airflow's section ``metrics`` turns one of them on."""
+    from airflow.sdk.configuration import conf
+    from airflow.sdk.observability import stats
+
+    from arena_etl.lake import sql
+
+    if not (conf.getboolean("metrics", "statsd_on") or conf.getboolean("metrics", "otel_on")):
+        return
+    with lake.connect(["quality_results", "responses", "verdicts"]) as connection:
+        rows = sql.run(connection, "operations/metrics").to_arrow_table().to_pylist()
+    row = next(row for row in rows if row["batch"] == partition.key)
+    tags = {name: row[name] for name in ("stage", "arena") if row[name]}
+    for name in ("rows", "work_s", "audit_s", "tokens_in", "tokens_out", "cost_usd"):
+        if row[name] is not None:
+            stats.gauge(f"arena_etl.{partition.table}.{name}", row[name], tags=tags)
+
+
+def _announced(release: "Release") -> dict[str, Any]:
+    return {"release": release.release_id, "round": release.round, "versions": release.versions}
 
 
 def _logged(summary: "Summary", *about: str) -> "Summary":

@@ -1,6 +1,7 @@
 """The audit between a step and its readers: the only way into a table."""
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +43,7 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str, acceptance: Acce
         raise ArenaError(
             f"{partition.key}: {len(missing)} units of `{step.name}` are not done yet: {', '.join(missing[:5])}. Run them first."
         )
+    began = time.monotonic()
     released, exempt = quarantine.released(lake, partition)
     staged = _with_released(staging.read(units), released, partition.declaration)
     rejects = _still_rejected(staging.rejects(), exempt)
@@ -62,6 +64,8 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str, acceptance: Acce
     if rejects.num_rows:
         share = _refused_share(refused, rejects.num_rows + result.rows, limit, owner=result.outcomes[0].owner)
         result = replace(result, outcomes=(*result.outcomes, share))
+    effort = {"work_s": round(staging.seconds(), 3), "audit_s": round(time.monotonic() - began, 3)}
+    result = replace(result, outcomes=(*result.outcomes, _effort(effort, owner=result.outcomes[0].owner)))
     reasons = result.reasons
     now = datetime.now(UTC)
     audit_id = f"{partition.key}/{staging.fingerprint:015x}/{now:%Y%m%dT%H%M%S%f}"
@@ -134,6 +138,20 @@ def _refused_share(refused: pa.Table, rows: int, limit: float, owner: str) -> ou
         failed_rows=refused.num_rows,
         owner=owner,
         runbook="docs/runbook.md#quarantine",
+    )
+
+
+def _effort(seconds: dict[str, float], owner: str) -> outcomes.Outcome:
+    """What the batch took: on record, never a reason to stop. sql/operations/metrics.sql reads it."""
+    return outcomes.Outcome(
+        expectation="effort",
+        severity="info",
+        outcome="pass",
+        observed=json.dumps(seconds),
+        limit="{}",
+        failed_rows=None,
+        owner=owner,
+        runbook="docs/runbook.md#effort",
     )
 
 

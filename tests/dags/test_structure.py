@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from arena_etl.config import Config
+from arena_etl.errors import ArenaError, GateStopped, InputError
 from arena_etl.resources import DAGS
 
 DAG_NAMES = ("arena_flywheel", "arena_ingest")
@@ -40,6 +41,9 @@ json.dump({
     "doc": dag.doc_md,
     "params": {name: dag.params.get_param(name).schema for name in dag.params},
     "schedule": getattr(dag.timetable, "expression", None),
+    "outlets": {task.task_id: [(asset.name, asset.uri) for asset in task.outlets] for task in dag.tasks if task.outlets},
+    "without_policy": [task.task_id for task in dag.tasks if not task.has_retry_policy],
+    "deadlines": [(alert.interval.total_seconds(), alert.callback.path) for alert in dag.deadline or []],
 }, sys.stdout)
 """
 
@@ -131,12 +135,26 @@ def test_every_step_of_a_round_has_its_task_and_its_audit(found: dict[str, Any])
 def test_settings_of_the_tasks(found: dict[str, Any]) -> None:
     assert found["owners"] == ["arena-etl"]
     assert found["tags"] == ["arena-etl"]
-    assert found["retries"] == [2]
+    assert (found["retries"], found["without_policy"]) == ([2], [])
     assert found["trigger_rules"] == {"alert": "all_done", "gates": "all_done"}
     pools = {(task.rpartition(".")[2], pool) for task, pool in found["pools"].items()}
     assert pools == {("generate", "gpu"), ("judge", "judge_api")}
     assert (found["catchup"], found["max_active_runs"]) == (False, 1)
     assert found["doc"].startswith("One round of the Arena Learning flywheel")
+
+
+def test_every_audit_announces_its_table_and_the_end_announces_the_release(tmp_path: Path) -> None:
+    found = read_dag(tmp_path / "home", {"root": "s3://bucket/arena", "stages": ["sft"]})
+    announcing = {task: task.rpartition(".")[2].removeprefix("audit_") for task in found["graph"] if "audit_" in task}
+    announcing["release"] = "releases"
+    assert found["outlets"] == {task: [[table, f"s3://bucket/arena/{table}"]] for task, table in announcing.items()}
+
+
+def test_a_late_round_is_told(tmp_path: Path) -> None:
+    settings = {"schedule": "15 1 * * *", "watch": {"released_by_hours": 5.0}}
+    found = read_dag(tmp_path, settings)
+    assert found["schedule"] == "15 1 * * *"
+    assert found["deadlines"] == [[5 * 3600, "arena_etl.operations.tasks.tell_of_lateness"]]
 
 
 def test_round_is_a_date_or_left_out(found: dict[str, Any]) -> None:
@@ -221,12 +239,25 @@ def test_round_comes_from_parameter_then_key_then_logical_date(run: dict[str, An
     ],
 )
 def test_run_without_a_round_fails_for_good(run: dict[str, Any], message: str) -> None:
-    from airflow.sdk.exceptions import AirflowFailException
-
     from arena_etl.operations.tasks import resolve_round
 
-    with pytest.raises(AirflowFailException, match=message):
+    with pytest.raises(InputError, match=message):
         resolve_round(context(**run))
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (InputError("no such source"), "fail"),
+        (GateStopped("quality gate stopped verdicts"), "fail"),
+        (ArenaError("another writer was faster"), "default"),
+        (OSError("503 Slow Down"), "default"),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(error: Exception, action: str) -> None:
+    from arena_etl.operations.task_groups import DEFAULT_ARGS
+
+    assert DEFAULT_ARGS["retry_policy"].evaluate(error, 1, 2).action.value == action
 
 
 if __name__ == "__main__":

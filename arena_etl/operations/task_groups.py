@@ -37,9 +37,9 @@ STORAGE = Storage.of(config.load())
 
 
 def asset(table: str) -> Asset:
-    """A table of the lake."""
+    """A table of the lake, by its place: two lakes that share an Airflow have assets of their own."""
     where = STORAGE.uri(table)
-    return Asset(name=table, uri=f"file://{where}" if STORAGE.is_local else where, group="arena_etl")
+    return Asset(f"file://{where}" if STORAGE.is_local else where, group="arena_etl")
 
 
 def publishing(table: str, function: Callable[..., dict[str, Any]]) -> Any:

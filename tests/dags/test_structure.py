@@ -41,7 +41,7 @@ json.dump({
     "doc": dag.doc_md,
     "params": {name: dag.params.get_param(name).schema for name in dag.params},
     "schedule": getattr(dag.timetable, "expression", None),
-    "outlets": {task.task_id: [(asset.name, asset.uri) for asset in task.outlets] for task in dag.tasks if task.outlets},
+    "outlets": {task.task_id: [asset.uri for asset in task.outlets] for task in dag.tasks if task.outlets},
     "without_policy": [task.task_id for task in dag.tasks if not task.has_retry_policy],
     "deadlines": [(alert.interval.total_seconds(), alert.callback.path) for alert in dag.deadline or []],
 }, sys.stdout)
@@ -147,7 +147,7 @@ def test_every_audit_announces_its_table_and_the_end_announces_the_release(tmp_p
     found = read_dag(tmp_path / "home", {"root": "s3://bucket/arena", "stages": ["sft"]})
     announcing = {task: task.rpartition(".")[2].removeprefix("audit_") for task in found["graph"] if "audit_" in task}
     announcing["release"] = "releases"
-    assert found["outlets"] == {task: [[table, f"s3://bucket/arena/{table}"]] for task, table in announcing.items()}
+    assert found["outlets"] == {task: [f"s3://bucket/arena/{table}"] for task, table in announcing.items()}
 
 
 def test_a_late_round_is_told(tmp_path: Path) -> None:

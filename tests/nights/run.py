@@ -185,7 +185,8 @@ def run(folder: Path) -> dict[str, Any]:
                 "where dag_id = 'arena_flywheel' order by id"
             )
             facts["events"] = airflow.ask(
-                "select a.name, count(*) from asset_event e join asset a on a.id = e.asset_id group by 1 order by 1"
+                "select regexp_replace(a.uri, '.*/', ''), count(*) from asset_event e join asset a on a.id = e.asset_id "
+                "group by 1 order by 1"
             )
             scheduled = contents(nights.config)
             newest = releases(Lake.open(nights.config))[-1].release_id

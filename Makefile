@@ -12,7 +12,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help setup flywheel flywheel-proof flywheel-control test test-slow test-vllm lint bench airflow lock docs clean
+.PHONY: help setup flywheel flywheel-proof flywheel-control nights test test-slow test-vllm lint bench airflow lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ flywheel-proof: setup ## Three iterations that must make a small model better: 1
 flywheel-control: setup ## The same, learning from the losers' answers: it must not get better
 	$(BIN)/python -m proof.run --control --record
 
+nights: setup ## Three nights by a scheduler on PostgreSQL and S3, another judge, and back: 15 minutes (docs/nights.md)
+	$(BIN)/python -m tests.nights.run --record
+
 airflow: $(AIRFLOW_DB) ## Airflow with scheduler and web page on http://localhost:8080, for this machine only
 	airflow standalone
 
@@ -70,6 +73,7 @@ bench: setup ## Measure against named peers (benchmarks/README.md)
 	$(BIN)/python benchmarks/openai_engine.py
 	$(BIN)/python benchmarks/judge_prefix.py
 	$(BIN)/python benchmarks/arena_stage.py
+	$(BIN)/python benchmarks/night.py
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/near_duplicates.py peer
 	$(BIN)/python benchmarks/near_duplicates.py peer --rows 1000000

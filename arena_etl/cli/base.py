@@ -24,42 +24,26 @@ app = typer.Typer(
 
 
 Round = Annotated[str, typer.Option("--round", "-r", help="UTC date of the round, YYYY-MM-DD, or `today`.")]
-
-
 NewestRound = Annotated[str | None, typer.Option("--round", "-r", help="YYYY-MM-DD; default: the newest round.")]
-
-
 Stage = Annotated[configuration.Stage, typer.Option("--stage", "-s", help="Stage of the round.")]
-
-
 Arena = Annotated[
     Literal["training", "wizard_arena"], typer.Option(help="The stage's fresh slice, or the held-out test set.")
 ]
-
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-
-
 AsOf = Annotated[
     str | None,
     typer.Option("--as-of", help="Release id, date, or `head` (unreleased tables too). Default: the newest release."),
 ]
-
-
 Since = Annotated[
     str | None,
     typer.Option("--since", help="Release id or date of the schema `before`. Default: the parent of the release."),
 ]
-
-
 Accept = Annotated[
     str | None,
     typer.Option(
         "--accept", help="Publish the next batch of this table that a gate stops all the same, once. Needs --reason."
     ),
 ]
-
-
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
 
 

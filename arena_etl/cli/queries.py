@@ -32,7 +32,7 @@ def sql(
     list_: Annotated[bool, typer.Option("--list", help="List the questions that are ready to run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Ask the lake in SQL, read-only: views named like the tables (docs/tables.md, docs/sql.md).
+    """Ask the lake in SQL, read-only: views named like the tables (docs/reference/tables.md, docs/sql.md).
 
     The release that answers is named on stderr. The schema `before` has the tables of the release before, or of --since.
 

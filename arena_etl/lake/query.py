@@ -119,7 +119,7 @@ def script(lake: Lake, as_of: str | None = None, since: str | None = None) -> st
 def questions() -> dict[str, str]:
     """The purpose of every file of sql/adhoc, by its name."""
     names = [name.removeprefix("adhoc/") for name in sql.names() if name.startswith("adhoc/")]
-    return {name: _purpose(sql.load(f"adhoc/{name}")) for name in names}
+    return {name: sql.header(sql.load(f"adhoc/{name}"))["Purpose"] for name in names}
 
 
 def changes(lake: Lake, limits: config.Query, as_of: str, since: str) -> dict[str, list[dict[str, Any]]]:
@@ -239,11 +239,6 @@ def _describe(release: Release | None) -> str:
     if release is None:
         return "head: unreleased tables included"
     return f"release {release.release_id} (round {release.round or '-'}, made {release.created_at:%Y-%m-%d %H:%M}Z)"
-
-
-def _purpose(text: str) -> str:
-    [purpose] = re.findall(r"^-- Purpose: (.*?)\n-- Grain:", text, re.DOTALL)
-    return " ".join(line.strip("- ") for line in purpose.splitlines())
 
 
 def _unique(names: list[str]) -> list[str]:

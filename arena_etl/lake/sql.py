@@ -1,11 +1,14 @@
 """Runs the SQL files of the package. One file is one SELECT; it reads views named like the lake's tables."""
 
+import re
 from typing import Any
 
 import duckdb
 
 from arena_etl import resources
 from arena_etl.errors import InputError
+
+_FIELD = re.compile(r"-- ([A-Z][a-z]+): +")
 
 
 def names() -> list[str]:
@@ -19,6 +22,20 @@ def load(name: str) -> str:
     if not file.is_file():
         raise InputError(f"There is no SQL file {name!r}. Known files: {', '.join(names())}.")
     return file.read_text(encoding="utf-8")
+
+
+def header(text: str) -> dict[str, str]:
+    """The header comment of a file by its fields: Purpose, Grain, Inputs, Parameters, Method..."""
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        if found := _FIELD.match(line):
+            name = found[1]
+            fields[name] = line[found.end() :]
+        else:
+            fields[name] += f" {line.strip('- ')}"
+    return fields
 
 
 def run(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> duckdb.DuckDBPyRelation:

@@ -39,7 +39,7 @@ def _section(model: BaseModel, depth: int) -> Iterator[str]:
     indent = "  " * depth
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        notes = [note for note in (field.description, _range(field.metadata)) if note]
+        notes = [note for note in (field.description, bounds(field.metadata)) if note]
         if isinstance(value, BaseModel):
             about = (type(value).__doc__ or "").strip()
             if depth == 0:
@@ -66,17 +66,17 @@ def _section(model: BaseModel, depth: int) -> Iterator[str]:
                 text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
                 yield from (f"{indent}  {line}" for line in text.rstrip().splitlines())
             else:
-                yield f"{indent}{name}: {_scalar(plain)}{comment}"
+                yield f"{indent}{name}: {scalar(plain)}{comment}"
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
+    """A value as it is written in YAML on one line."""
     text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1000)
     return text.strip().removesuffix("...").strip()
 
 
-def _range(metadata: list[Any]) -> str:
+def bounds(metadata: list[Any]) -> str:
+    """What a number may be, from the metadata of its field."""
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    bounds = [
-        f"{sign} {getattr(rule, name)}" for rule in metadata for name, sign in signs.items() if hasattr(rule, name)
-    ]
-    return " and ".join(bounds)
+    told = [f"{sign} {getattr(rule, name)}" for rule in metadata for name, sign in signs.items() if hasattr(rule, name)]
+    return " and ".join(told)

@@ -28,7 +28,7 @@ def wizard_arena_build(version: Version, as_json: Json = False) -> None:
     \b
     arena-etl ingest
     arena-etl wizard-arena build --version 2026-q1
-    arena-etl run --round today --set wizard_arena.version=2026-q1
+    arena-etl --set wizard_arena.version=2026-q1 run --round today
     """
     summaries = do_steps([("build", (version,)), ("hold_out", (version,))], as_json=False, quiet=as_json)
     if summaries[0].get("unchanged"):

@@ -37,7 +37,7 @@ def _command(command: Any, context: typer.Context) -> Iterator[str]:
         return
     yield from ("", f"## {context.command_path}", "", *_about(command.help))
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    yield from ("", f"Usage: {code(usage)}")
+    yield from ("", "```text", usage, "```")
     yield from _options(command, context)
 
 

@@ -26,6 +26,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    markdown = re.sub(r"^<!--.*?-->\n", "", markdown, flags=re.MULTILINE | re.DOTALL)  # notes for the tests
     up = "../" * page.file.src_uri.count("/")
     for name, file in OUTSIDE.items():
         markdown = re.sub(rf"\]\((\.\./)+{re.escape(file)}", f"]({up}{name}", markdown)

@@ -20,7 +20,21 @@ from tests.docs.blocks import ROOT
 
 BIN = Path(sys.executable).parent
 # Programs whose arguments nobody here can check.
-FOREIGN = {"aws", "cp", "docker", "duckdb", "echo", "export", "helm", "kubectl", "marimo", "pip", "source", "terraform", "vllm"}
+FOREIGN = {
+    "aws",
+    "cp",
+    "docker",
+    "duckdb",
+    "echo",
+    "export",
+    "helm",
+    "kubectl",
+    "marimo",
+    "pip",
+    "source",
+    "terraform",
+    "vllm",
+}
 _OPERATORS = re.compile(r"[|&;<>()]+")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 

@@ -123,15 +123,17 @@ def parent(config: Config, lake: Lake, job: Job) -> Contestant:
     return opener(config, lake, job.round, job.stage)
 
 
-def read_examples(config: Config, lake: Lake, job: Job) -> tuple[pa.Table, str]:
-    """The rows of training_sets that the job learns from, and their hash.
-
-    Raises InputError when one of them belongs to the test set.
-    """
-    with lake.connect(["training_sets", "instructions"]) as connection:
-        accumulate = config.training(job.stage).accumulate
-        parameters = {"round": job.round, "stage": job.stage, "accumulate": accumulate}
+def read_examples(config: Config, lake: Lake, job: Job) -> pa.Table:
+    """The rows of training_sets that the job learns from."""
+    parameters = {"round": job.round, "stage": job.stage, "accumulate": config.training(job.stage).accumulate}
+    with lake.connect(["training_sets"]) as connection:
         examples: pa.Table = sql.run(connection, "training/examples", **parameters).to_arrow_table()
+        return examples
+
+
+def check_examples(lake: Lake, job: Job, examples: pa.Table) -> str:
+    """The hash of the examples. Raises InputError when one of them belongs to the test set."""
+    with lake.connect(["instructions"]) as connection:
         connection.register("training_examples", examples)
         leaked = sql.run(connection, "training/leaked").fetchall()
         if leaked:
@@ -141,7 +143,7 @@ def read_examples(config: Config, lake: Lake, job: Job) -> tuple[pa.Table, str]:
                 "nothing. Take those lines out of the training source, and select again."
             )
         [(_, data_hash)] = sql.run(connection, "training/digest").fetchall()
-        return examples, data_hash
+        return str(data_hash)
 
 
 def perform(config: Config, lake: Lake, job: Job, work: Path, alone: bool = True) -> Outcome:
@@ -154,7 +156,8 @@ def perform(config: Config, lake: Lake, job: Job, work: Path, alone: bool = True
     folder = Folder(lake, job)
     if (result := folder.outcome()) is not None:
         return result
-    examples, data_hash = read_examples(config, lake, job)
+    examples = read_examples(config, lake, job)
+    data_hash = check_examples(lake, job, examples)
     started_from = parent(config, lake, job)
     known = releases(lake)
     outcome: Outcome = {

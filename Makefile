@@ -12,7 +12,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help setup flywheel flywheel-proof flywheel-control nights test test-slow test-vllm lint bench airflow lock docs clean
+.PHONY: help setup flywheel flywheel-proof flywheel-control nights test test-slow test-vllm lint audit-dependencies bench airflow lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -111,6 +111,16 @@ lint: setup ## ruff, mypy, and whether the reference pages are what the code say
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m arena_etl.documentation --check
+
+# Asks a public service, so it says what it could not do: AUDIT=if-reachable goes on without it, and says that too.
+OSV := https://api.osv.dev/v1/vulns/PYSEC-2021-842
+
+audit-dependencies: setup ## Known vulnerabilities of the pinned packages, by pip-audit and api.osv.dev
+	@if ! $(BIN)/python -c 'import urllib.request; urllib.request.urlopen("$(OSV)", timeout=20)' 2>/dev/null; then \
+	  echo "NOT AUDITED: api.osv.dev cannot be reached, so nothing is known about vulnerabilities of requirements.lock" >&2; \
+	  test "$(AUDIT)" = if-reachable; \
+	else $(BIN)/uv tool run pip-audit@2.10.1 --requirement requirements.lock --no-deps --disable-pip \
+	  --vulnerability-service osv --progress-spinner off; fi
 
 lock: ## Resolve the dependencies again and write requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra all --extra dev --python-version 3.11 \

@@ -1,0 +1,1 @@
+"""What nobody may read, what nobody may run, and what each role of the bucket may do."""

@@ -670,7 +670,9 @@ class Launch(Section):
         description="subprocess, kubernetes: what stands before `-m arena_etl.training.job`, such as [accelerate, "
         "launch, --config_file, infra/accelerate/fsdp.yaml], or another environment's python; empty: this python",
     )
-    environment: dict[str, str] = Field({}, description="subprocess, kubernetes: further variables of the job")
+    environment: dict[str, str] = Field(
+        {}, description="subprocess, kubernetes: further variables of the job; secrets come from the pod or the process"
+    )
     image: str | None = Field(None, description="kubernetes: container image with arena_etl[train]")
     namespace: str = Field("default", description="kubernetes: where the job runs")
     pod: dict[str, Any] = Field(
@@ -683,6 +685,17 @@ class Launch(Section):
     tracking: Literal["none", "tensorboard", "trackio"] = Field(
         "none", description="metrics there too; it must be installed"
     )
+
+    @field_validator("environment")
+    @classmethod
+    def _public(cls, variables: dict[str, str]) -> dict[str, str]:
+        for name in variables:
+            if _SECRET.search(name):
+                raise ValueError(
+                    f"credentials do not belong in a setting ({name}): a process inherits its environment, and a pod has "
+                    "`env` with `secretKeyRef` in launch.pod.container"
+                )
+        return variables
 
 
 class Promotion(Section):

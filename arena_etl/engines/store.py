@@ -51,7 +51,9 @@ def fetch(checkpoint: str, revision: str | None, models_dir: Path, filesystem: A
 
 
 def upload(folder: Path, uri: str, filesystem: Any) -> None:
-    """Put the checkpoint in ``folder`` under ``uri`` (of ``filesystem``, fsspec), replacing what is there.
+    """Put the checkpoint in ``folder`` under ``uri``, replacing what is there.
+
+    ``filesystem`` (fsspec) makes folders by itself: on S3 there are none, and asking for them needs rights over the bucket.
 
     config.json goes last, and an old one goes first: ``fetch`` never takes half an upload for a checkpoint.
     Raises InputError when the folder is not a checkpoint.
@@ -63,9 +65,7 @@ def upload(folder: Path, uri: str, filesystem: Any) -> None:
         filesystem.rm_file(config)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / _CONFIG)
     for path in (*files, folder / _CONFIG):
-        target = f"{root}/{path.relative_to(folder).as_posix()}"
-        filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
-        filesystem.put_file(str(path), target)
+        filesystem.put_file(str(path), f"{root}/{path.relative_to(folder).as_posix()}")
 
 
 def _require_checkpoint(folder: Path, checkpoint: str) -> Path:
@@ -82,6 +82,16 @@ def _require_checkpoint(folder: Path, checkpoint: str) -> Path:
             "Save it with save_pretrained, which writes safetensors."
         )
     return folder
+
+
+def require_adapter(adapter: str) -> str:
+    """The folder of a LoRA adapter. Raises InputError when its weights are not safetensors."""
+    if not (Path(adapter).expanduser() / "adapter_model.safetensors").is_file():
+        raise InputError(
+            f"adapter {adapter}: it has no adapter_model.safetensors, and pickled weights are not loaded. Save it with "
+            "save_pretrained, which writes safetensors."
+        )
+    return adapter
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from arena_etl.config import Engine as EngineSettings
 from arena_etl.config import Sampling, digest
 from arena_etl.engines import hardware
 from arena_etl.engines.base import Completion, Order, Request, answered, batched, failed, models_extra
+from arena_etl.engines.store import require_adapter
 from arena_etl.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class TransformersEngine:
             raise InputError(f"{model_dir}: cannot be loaded as a causal language model ({error}).") from error
         if adapter is not None:
             try:
-                model.load_adapter(adapter)
+                model.load_adapter(require_adapter(adapter))
             except (OSError, ValueError, ImportError) as error:
                 raise InputError(
                     f"adapter {adapter}: cannot be loaded ({error}). It needs `pip install peft`."

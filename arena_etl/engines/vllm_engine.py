@@ -10,6 +10,7 @@ from arena_etl.config import Sampling, digest
 from arena_etl.engines import hardware
 from arena_etl.engines.background import Background
 from arena_etl.engines.base import Completion, Order, Request, answered, failed, request_seed
+from arena_etl.engines.store import require_adapter
 from arena_etl.errors import ArenaError, InputError
 
 
@@ -33,7 +34,7 @@ class VllmEngine:
         self._order = order
         self._system = [] if order.system_prompt is None else [{"role": "system", "content": order.system_prompt}]
         self._prefix = order.forced_prefix or ""
-        self._adapter = None if model.adapter is None else LoRARequest("adapter", 1, model.adapter)
+        self._adapter = None if model.adapter is None else LoRARequest("adapter", 1, require_adapter(model.adapter))
         self._numbers = itertools.count()
         self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         try:

@@ -83,9 +83,7 @@ class Folder:
         filesystem, before = self._lake.storage.filesystem, self.read(_CHECKPOINT)
         target = f"{self._path}/{folder.name}"
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            place = f"{target}/{file.relative_to(folder).as_posix()}"
-            filesystem.makedirs(place.rpartition("/")[0], exist_ok=True)
-            filesystem.put_file(str(file), place)
+            filesystem.put_file(str(file), f"{target}/{file.relative_to(folder).as_posix()}")
         self.write(_CHECKPOINT, {"name": folder.name})
         if before is not None and before["name"] != folder.name:
             filesystem.rm(f"{self._path}/{before['name']}", recursive=True)

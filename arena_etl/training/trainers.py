@@ -26,6 +26,7 @@ from arena_etl.training.guards import Guard, reward_accuracy
 
 # Grouping reads the column `length`, which the trainer would otherwise drop as unknown to the model.
 _BY_LENGTH = {"train_sampling_strategy": "group_by_length", "remove_unused_columns": False}
+_SAFE = {"use_safetensors": True, "trust_remote_code": False}  # no pickle, no code that comes with weights
 LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft")
 
 
@@ -320,7 +321,7 @@ def _work(
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
         state.wait_for_everyone()
-        tokenizer = AutoTokenizer.from_pretrained(base)
+        tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
         work = _Work(base, out, settings, engine, watch or Watch(Guards()), tokenizer, scratch, device=device)
         if work.watch.guards.probe_steps and not isinstance(settings, RewardTraining):  # which does not answer
             probed = examples.sort_by("example_id").slice(0, work.watch.guards.probe_prompts)
@@ -410,14 +411,14 @@ def _causal_model(folder: Path) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **_SAFE)
 
 
 def _reward_model(folder: Path) -> Any:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
+    return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32, **_SAFE)
 
 
 def _spare_token(tokenizer: Any) -> str:
@@ -528,7 +529,7 @@ def _merged(adapter: Path, work: _Work) -> Any:
 def _tokenizer_of(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 @contextmanager

@@ -161,7 +161,7 @@ def test_an_upload_comes_back_and_is_downloaded_once(
 
 def test_an_upload_to_a_local_lake_is_a_local_folder(tiny_model_dir: Path, tmp_path: Path) -> None:
     target = tmp_path / "lake" / "checkpoints" / "run-1"
-    store.upload(tiny_model_dir, str(target), LocalFileSystem())
+    store.upload(tiny_model_dir, str(target), LocalFileSystem(auto_mkdir=True))
     assert store.fetch(str(target), None, tmp_path) == target
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from arena_etl.config import Cleaning
+from arena_etl.errors import InputError
 
 BUNDLED = "alt-profanity-check"
 BATCH = 32
@@ -31,8 +32,6 @@ def _score(labels: list[dict[str, Any]], settings: Cleaning) -> float:
     try:
         return found[settings.toxic_label.lower()]
     except KeyError:
-        from arena_etl.errors import InputError
-
         raise InputError(
             f"cleaning.toxic_label {settings.toxic_label!r}: {settings.toxicity_model} has the labels {', '.join(sorted(found))}"
         ) from None
@@ -42,4 +41,12 @@ def _score(labels: list[dict[str, Any]], settings: Cleaning) -> float:
 def _classifier(name: str) -> Any:
     from transformers import pipeline
 
-    return pipeline("text-classification", model=name)
+    try:
+        return pipeline(
+            "text-classification", model=name, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(
+            f"cleaning.toxicity_model {name}: cannot be loaded from safetensors and without code of its own ({error}). Choose "
+            "another, or alt-profanity-check."
+        ) from error

@@ -22,9 +22,13 @@ def main() -> None:
     except ArenaError as error:
         stderr.print(f"error: {error}", markup=False)
         sys.exit(error.exit_code)
-    except OSError as error:
-        stderr.print(f"error: {error}. What was committed stays; run the same command again.", markup=False)
-        sys.exit(ArenaError.exit_code)
     except KeyboardInterrupt:
         stderr.print("interrupted; run the same command again to go on")
         sys.exit(130)
+    except Exception as error:
+        from arena_etl.lake.storage import fault
+
+        if (told := fault(error)) is None:
+            raise
+        stderr.print(f"error: {told}", markup=False)
+        sys.exit(ArenaError.exit_code)

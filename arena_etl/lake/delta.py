@@ -24,7 +24,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from arena_etl.config import Config, digest
 from arena_etl.errors import ArenaError, InputError
-from arena_etl.lake.storage import Storage
+from arena_etl.lake.storage import REMEDY, Storage, reason
 from arena_etl.lake.tables import SCHEMA_VERSION, TABLES, Table
 
 RETENTION = "interval 3650 days"  # old versions stay readable; delta-rs would drop their log entries after 30 days
@@ -79,7 +79,7 @@ class Lake:
     def open(cls, config: Config, create: bool = True) -> "Lake":
         """Open the configured lake; with ``create``, make it when the place is empty and check that it can be written.
 
-        Raises InputError for a place that cannot be read or written, for a lake that is not there and for one that was
+        Raises what ``Storage.errors`` does for the place, and InputError for a lake that is not there and for one that was
         written by a newer schema.
         """
         storage = Storage.of(config)
@@ -112,7 +112,8 @@ class Lake:
         """The Delta table at a version (None: newest), or None when nothing was ever committed to it."""
         self.opened.add(name)
         try:
-            return DeltaTable(self.storage.uri(name), version=version, storage_options=self.storage.delta_options)
+            with _understood(name):
+                return DeltaTable(self.storage.uri(name), version=version, storage_options=self.storage.delta_options)
         except TableNotFoundError:
             return None
 
@@ -155,7 +156,8 @@ class Lake:
         if not self.storage.is_local:
             connection.register_filesystem(self.storage.filesystem)
         for name in tables:
-            connection.execute(view(TABLES[name], self.files(name, versions)))
+            with opening_files(name):
+                connection.execute(view(TABLES[name], self.files(name, versions)))
         return connection
 
     @contextmanager
@@ -185,10 +187,12 @@ class Lake:
         there yet. Zero rows empty the partition. A batch that is already committed under this fingerprint changes nothing.
 
         Raises ArenaError when another writer published other contents of the same partition, or rows that must be unique
-        over all partitions, in the meantime.
+        over all partitions, in the meantime; InputError when a newer program gave the table more columns.
         """
         declared = partition.declaration
         table = self.create(declared)
+        if unknown := {field.name for field in table.schema().fields} - set(declared.column_names):
+            raise InputError(_newer(declared.name, f"it has the columns {', '.join(sorted(unknown))}"))
         before = table.transaction_version(partition.key)
         transactions = [Transaction(partition.key, fingerprint)]
         if declared.unique:  # writers of different partitions must not overtake each other's check
@@ -220,7 +224,10 @@ class Lake:
                 time.sleep(random.uniform(0.02, 0.1) * 2**attempt)
                 table = DeltaTable(self.storage.uri(declared.name), storage_options=self.storage.delta_options)
             except DeltaError as error:
-                raise ArenaError(f"{partition.key}: the store refused the commit: {error}") from error
+                raise ArenaError(
+                    f"{partition.key}: the store refused the commit ({reason(error)}). Nothing of it was published. {REMEDY}, "
+                    "and run the step again."
+                ) from error
         raise ArenaError(
             f"{partition.key}: another writer published it at version {table.version()} while this one worked. "
             "Nothing of this batch was published; run the step again to build on what is there now."
@@ -272,20 +279,49 @@ class Lake:
 
     def create(self, declared: Table) -> DeltaTable:
         """The Delta table of a declaration, created empty when it is not there."""
-        return DeltaTable.create(
-            self.storage.uri(declared.name),
-            schema=declared.arrow_schema(),
-            mode="ignore",
-            partition_by=list(declared.partition_by),
-            name=declared.name,
-            description=declared.meaning,
-            configuration={
-                "delta.logRetentionDuration": RETENTION,
-                "delta.deletedFileRetentionDuration": RETENTION,
-                "delta.checkpointInterval": CHECKPOINT,
-            },
-            storage_options=self.storage.delta_options,
-        )
+        with _understood(declared.name):
+            return DeltaTable.create(
+                self.storage.uri(declared.name),
+                schema=declared.arrow_schema(),
+                mode="ignore",
+                partition_by=list(declared.partition_by),
+                name=declared.name,
+                description=declared.meaning,
+                configuration={
+                    "delta.logRetentionDuration": RETENTION,
+                    "delta.deletedFileRetentionDuration": RETENTION,
+                    "delta.checkpointInterval": CHECKPOINT,
+                },
+                storage_options=self.storage.delta_options,
+            )
+
+
+@contextmanager
+def opening_files(what: str) -> Iterator[None]:
+    """Around the making of views, which looks into their files: one that is gone or damaged is an ArenaError that names it."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        raise ArenaError(
+            f"{what}: a file that the lake names cannot be read ({reason(error).partition(' LINE ')[0]}). {REMEDY}. If it is "
+            "gone or damaged, bring it back from a backup or the bucket's versions, or return to a release from before it "
+            "(`arena-etl releases list`, `arena-etl rollback`)."
+        ) from error
+
+
+@contextmanager
+def _understood(name: str) -> Iterator[None]:
+    """Around the opening of a table: a feature of Delta that this program does not know is an InputError."""
+    try:
+        yield
+    except DeltaError as error:
+        if "Unsupported" not in str(error):
+            raise
+        raise InputError(_newer(name, reason(error))) from error
+
+
+def _newer(name: str, why: str) -> str:
+    return f"{name}: written by a newer program than this ({why}). Install a newer arena_etl, or point `root` at another lake."
 
 
 def view(declared: Table, files: list[str], schema: str = "main") -> str:

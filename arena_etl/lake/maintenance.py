@@ -70,8 +70,11 @@ def collect(lake: Lake, retention: Retention, author: str, apply: bool) -> list[
     That is: data files that neither a kept release nor the newest version of their table names; batches that were staged
     for a partition that was published from other inputs; weights that no row of ``training_runs`` names. All of it only when
     it is older than ``retention.days``. Releases beyond ``retention.releases`` are given up first, on record, so that nobody
-    reads them while their files go.
+    reads them while their files go. Raises ArenaError when this machine's clock is not the store's: files would look older
+    than they are.
     """
+    if apply:
+        lake.storage.check_clock()
     old = given_up(lake, retention)
     if apply and old:
         _retire(lake, old, author, f"retention.releases {retention.releases}")

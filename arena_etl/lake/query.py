@@ -18,7 +18,7 @@ import pyarrow as pa
 from arena_etl import config
 from arena_etl.errors import ArenaError, InputError
 from arena_etl.lake import sql
-from arena_etl.lake.delta import Lake, comments, literals, view
+from arena_etl.lake.delta import Lake, comments, literals, opening_files, view
 from arena_etl.lake.releases import Release, find, releases, retired, table_versions
 from arena_etl.lake.tables import TABLES, Column, Table
 
@@ -142,7 +142,8 @@ class Session:
         self._limits = limits
         self._worker = ThreadPoolExecutor(1)
         self._connection = lake.connect([])
-        self._connection.execute(";\n".join(found.statements))
+        with opening_files(found.stamp.partition(";")[0]):
+            self._connection.execute(";\n".join(found.statements))
         self._connection.execute(f"set allowed_paths = {literals(found.files)}")
         self._connection.execute(
             f"set memory_limit = '{limits.memory_limit}'; set temp_directory = '';"

@@ -1,9 +1,12 @@
 """The one place that knows where bytes lie: a local folder or an S3 prefix, for fsspec, delta-rs and DuckDB alike."""
 
 import os
+import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,14 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from arena_etl.config import Config
-from arena_etl.errors import InputError
+from arena_etl.errors import ArenaError, InputError
+
+REMEDY = (
+    "Check the permissions and free space of the folder or bucket, the endpoint and the credentials (AWS_*: they may have "
+    "expired)"
+)
+CLOCKS_APART_S = 60
+_LASTING = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
 @dataclass(frozen=True)
@@ -82,19 +92,56 @@ class Storage:
         return options
 
     def check_writable(self) -> None:
-        """Raise InputError, naming the place and the reason, when the root cannot be written to."""
+        """Raise what ``errors`` does, naming the place and the reason, when the root cannot be written to."""
         probe = self.uri(f".writable-{os.getpid()}")
         with self.errors():
             self.put(probe, b"")
             self.filesystem.rm_file(probe)
 
+    def check_clock(self) -> float:
+        """How many seconds this machine's clock is apart from the store's. Raises ArenaError when that is more than a minute.
+
+        Files get the store's time. Whoever compares it with this machine's, as garbage collection does, must ask first.
+        """
+        probe = self.uri(f".clock-{uuid.uuid4().hex}")
+        self.put(probe, b"")
+        try:
+            there = self.filesystem.modified(probe)
+        finally:
+            self.filesystem.rm_file(probe)
+        apart = abs((datetime.now(UTC) - there).total_seconds())
+        if apart > CLOCKS_APART_S:
+            raise ArenaError(f"this machine and the storage are {apart:.0f} s apart: let both follow a time server.")
+        return apart
+
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Around access to the root: what the store says becomes an InputError that names the place and the remedy."""
+        """Around access to the root: what the store says becomes an error that names the place and the remedy.
+
+        An InputError where another attempt cannot help, an ArenaError where it may.
+        """
         try:
             yield
         except (OSError, BotoCoreError, ClientError) as error:
-            raise InputError(
-                f"lake {self.root}: cannot be read or written ({error}). Check the permissions and free space of the folder "
-                "or bucket, the endpoint, the credentials (AWS_*), or set another `root`."
+            kind = InputError if isinstance(error, _LASTING) else ArenaError
+            raise kind(
+                f"lake {self.root}: cannot be read or written ({reason(error)}). {REMEDY}, or set another `root`."
             ) from error
+
+
+def fault(error: Exception) -> str | None:
+    """What to tell a person about an error of a store, a disk or a network; None where it is none of these."""
+    import duckdb
+    from deltalake.exceptions import DeltaError
+
+    if not isinstance(
+        error,
+        OSError | BotoCoreError | ClientError | DeltaError | duckdb.IOException | duckdb.OutOfMemoryException,
+    ):
+        return None
+    return f"{reason(error)}. {REMEDY}. What was committed stays; run the same command again."
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in one short line: those of delta-rs come in several and in colours."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m|\u21b3", "", str(error)).split())[:600].rstrip(".")

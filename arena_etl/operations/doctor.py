@@ -11,7 +11,6 @@ import urllib.request
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from arena_etl.config import Config, Model
@@ -22,7 +21,6 @@ from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import releases
 from arena_etl.lake.storage import Storage
 
-CLOCKS_APART_S = 60
 TIMEOUT_S = 20
 FREE_GIB = 5  # two checkpoints and a converted model of the embedded size, with room
 
@@ -101,17 +99,7 @@ def _put_if_absent(config: Config) -> str:
 
 def _clock(config: Config) -> str:
     """Deadlines, freshness and the order of commits are told by clocks; storage says what it thinks the time is."""
-    storage = Storage.of(config)
-    probe = storage.uri(f".clock-{uuid.uuid4().hex}")
-    storage.put(probe, b"")
-    try:
-        there = storage.filesystem.modified(probe)
-    finally:
-        storage.filesystem.rm_file(probe)
-    apart = abs((datetime.now(UTC) - there).total_seconds())
-    if apart > CLOCKS_APART_S:
-        raise ArenaError(f"this machine and the storage are {apart:.0f} s apart: let both follow a time server")
-    return f"{apart:.0f} s from the storage's"
+    return f"{Storage.of(config).check_clock():.0f} s from the storage's"
 
 
 def _lake(config: Config) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from arena_etl import config as configuration
+from arena_etl.lake import storage
 from arena_etl.operations import doctor as checks
 
 
@@ -71,7 +72,7 @@ def test_an_endpoint_that_is_down_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_clock_that_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(tmp_path)["clock"].ok
-    monkeypatch.setattr(checks, "CLOCKS_APART_S", -1)
+    monkeypatch.setattr(storage, "CLOCKS_APART_S", -1)
     assert "let both follow a time server" in found(tmp_path)["clock"].detail
 
 

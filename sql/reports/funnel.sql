@@ -1,10 +1,12 @@
 -- Purpose: how many fresh instructions of a stage become training examples, and where the others are lost.
 -- Grain: one row, or none if the stage has drawn nothing.
 -- Inputs: slices, responses, battles, training_sets, training_runs.
--- Parameters: $round, $stage, $target (contestant id of the champion that opened the stage).
+-- Parameters: $round, $stage, $target (contestant id of the champion that opened the stage), $margin (threshold K, score points;
+--   null where the strategy has none).
 -- Method: drawn and answered count instructions; answered are those with a text from every contestant of the stage, in
 --   equally many turns. The next counts are battles of the training arena; target_usable and target_lost are those of
---   the target. Selected counts examples. Null means that the stage has not come that far.
+--   the target, target_lost_clearly those it lost by at least $margin, and decided_clearly those that anybody won by as
+--   much. Selected counts examples. Null means that the stage has not come that far, or has no $margin.
 with drawn as (
     select instruction_id
     from slices
@@ -36,7 +38,13 @@ stage_battles as (
         count(*) filter (where winner <> 'unusable' and $target in (model_a, model_b)) as target_usable,
         count(*) filter (
             where (model_a = $target and winner = 'model_b') or (model_b = $target and winner = 'model_a')
-        ) as target_lost
+        ) as target_lost,
+        count(*) filter (
+            where
+            margin >= $margin::double
+            and ((model_a = $target and winner = 'model_b') or (model_b = $target and winner = 'model_a'))
+        ) as target_lost_clearly,
+        count(*) filter (where margin >= $margin::double and winner in ('model_a', 'model_b')) as decided_clearly
     from battles
     where round = $round and stage = $stage and arena = 'training'
 ),
@@ -56,6 +64,8 @@ select
     case when battles > 0 then usable end as usable,
     case when battles > 0 then target_usable end as target_usable,
     case when battles > 0 then target_lost end as target_lost,
+    case when battles > 0 and $margin::double is not null then target_lost_clearly end as target_lost_clearly,
+    case when battles > 0 and $margin::double is not null then decided_clearly end as decided_clearly,
     -- No example and no training run yet: the selection may still come.
     case when examples > 0 or runs > 0 then examples end as selected
 from stage_battles, examples, runs

@@ -21,6 +21,8 @@ select
     "limit",
     failed_rows,
     rows,
-    owner
+    owner,
+    runbook,
+    decision_id
 from round_problems
 order by list_position(['critical', 'warning', 'info'], severity), created_at, audit_id, expectation;

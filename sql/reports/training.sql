@@ -4,11 +4,13 @@
 -- Parameters: $round.
 -- Method: the rows of the round; first_loss is the first step's, last_loss the mean of the last quarter of the steps.
 select
+    round,
     stage,
     run_id,
     parent,
     candidate,
     status,
+    reason,
     examples,
     steps,
     effective_batch_size,
@@ -16,6 +18,9 @@ select
     last_loss,
     seconds,
     checkpoint,
+    data_version,
+    data_hash,
+    release_id,
     curve
 from training_runs
 where round = $round

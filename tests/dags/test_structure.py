@@ -18,7 +18,17 @@ from arena_etl.errors import ArenaError, GateStopped, InputError
 from arena_etl.resources import DAGS
 
 DAG_NAMES = ("arena_flywheel", "arena_ingest")
-HEAVY = ("torch", "transformers", "duckdb", "deltalake", "great_expectations", "pandas", "polars", "matplotlib")
+HEAVY = (
+    "torch",
+    "transformers",
+    "duckdb",
+    "deltalake",
+    "great_expectations",
+    "pandas",
+    "polars",
+    "altair",
+    "vl_convert",
+)
 
 # Airflow reads its settings while it is imported, so the DAG is read in a process of its own.
 READ = """

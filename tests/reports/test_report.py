@@ -1,6 +1,8 @@
 """The page of a round, from hand-made rows: what it says, what it escapes, and what it says when there is nothing."""
 
 import re
+from collections import Counter
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from arena_etl.errors import InputError
 from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.releases import release
 from arena_etl.lake.tables import TABLES
-from arena_etl.reports import plots
+from arena_etl.reports import charts
 from arena_etl.reports.report import write
 from tests.quality.rows import BUILDERS, NOW, A, B, Row, identity, table_of
 
@@ -19,6 +21,7 @@ ROUND = "2026-01-01"
 HOSTILE = "<script>alert('x')</script>"
 ARABIC = "ما هي عاصمة مصر؟"
 LONG = "x" * 50_000
+OUR_SCRIPTS = 2  # the data of the charts, and what draws them
 
 Tables = dict[str, list[Row]]
 
@@ -28,17 +31,23 @@ class Page(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.html, self.text, self.tags = html, "", set[str]()
+        self.html, self.text, self.tags = html, "", Counter[str]()
         self.attributes: list[tuple[str, str, str]] = []
+        self.code = False
         self.feed(html)
         self.text = " ".join(self.text.split()).replace("\N{EN DASH}", "-")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
+        self.tags[tag] += 1
+        self.code = tag in ("script", "style")
         self.attributes += [(tag, name, value or "") for name, value in attrs]
 
+    def handle_endtag(self, tag: str) -> None:
+        self.code = False
+
     def handle_data(self, data: str) -> None:
-        self.text += f" {data}"
+        if not self.code:
+            self.text += f" {data}"
 
     def section(self, name: str) -> str:
         """The visible text of one section."""
@@ -120,18 +129,40 @@ def test_the_page_says_what_happened(found: Page) -> None:
     ("section", "words"),
     [
         ("leaderboard", ["95% interval", "1 alpha target 1,001 990 to 1,100 2", "champion candidate 1,234 - 2"]),
+        (
+            "history",
+            ["2026-01-01 alpha target at first 1,001 990 to 1,100 1,001", "promoted 1,234 - 1,234", "no candidate"],
+        ),
         ("win-rates", ["100% 2", "0% 2"]),
         ("promotions", ["Promoted : r.", "bootstrap, 20 common test instructions", "Kept : r.", "Candidate none"]),
-        ("selection", ["Instructions drawn 1 1", "Battles 3 -", "Usable, of battles 2 67% -", "Examples selected 1 0"]),
+        (
+            "selection",
+            [
+                "Instructions drawn 1 1",
+                "Battles 3 -",
+                "Usable, of battles 2 67% -",
+                "Examples selected 1 0",
+                "of these 0 0% -",
+                "of usable 2 100% -",
+                "difference asked for, iteration 1 3.0 2.0",
+            ],
+        ),
         ("examples", ["writing, won by 3.0 points", "the loser's words", "48,800 more characters", "No example"]),
-        ("training", ["2 examples, 1 steps of 8", "loss 2.000 at first", "Skipped: the stage selected 0 examples"]),
+        ("training", ["2 examples, 1 steps of 8", "loss 2.000 at first", "Skipped: nothing was selected"]),
         ("categories", ["SFT training", "math 100% 2 of 3"]),
         ("judges", ["j-1 model 6 83% 2 100% 50% of 4"]),
         ("quality", ["verdicts 0 of 1 0 of 1 - 1 1", "scores:between critical fail", "other warning broken"]),
-        ("effort", ["alpha 2 0 0 10 6 0.2"]),
+        ("effort", ["alpha answers 2 0 0 10 6 0.2 0.00", "j-1 verdicts 6 1 - 54 24 3.0 0.00", "Total 10 1 0 74 36"]),
         (
             "lineage",
-            [f"SFT: {A} → {B}", f"DPO: {B} was not trained", "Release 1, built on nothing before", "battles 1"],
+            [
+                f"SFT: {A} → {B}",
+                f"DPO: {B} was not trained",
+                "Release 1, built on nothing before",
+                "battles 1",
+                "2026-01-01 SFT 2 none yet, training_sets version 0 000000000000",
+                "alpha not here",
+            ],
         ),
     ],
 )
@@ -142,11 +173,11 @@ def test_sections(found: Page, section: str, words: list[str]) -> None:
 
 
 def test_what_others_wrote_is_escaped_and_bounded(found: Page) -> None:
-    assert "script" not in found.tags
-    assert "&lt;script&gt;" in found.html and HOSTILE not in found.html
+    assert found.tags["script"] == OUR_SCRIPTS
+    assert "&lt;script&gt;" in found.html and "<script>alert" not in found.html
     assert ARABIC in found.text
     assert ("p", "dir", "auto") in found.attributes
-    assert len(found.html) < 200_000
+    assert len(found.html) < len(charts.script()[0]) + 100_000
 
 
 def test_the_cards_of_the_judges_stand_beside_the_leaderboard(config: Config, lake: Lake) -> None:
@@ -157,21 +188,23 @@ def test_the_cards_of_the_judges_stand_beside_the_leaderboard(config: Config, la
     tables["judge_cards"][1]["category"] = HOSTILE
     commit(lake, tables)
     found = page(config, lake, "head")
-    text = found.section("leaderboard")
+    text = found.section("judges")
     assert "j-1 pairs 70% of 20 50% to 90% 0.40 60% 80% 55% 60% people 50% 100% 0.00" in text
     assert "bare-judge No card : how far this judge agrees with people is not known" in text
     assert "j-1 on pairs , by category" in text and f"{HOSTILE} 70% of 20" in text
-    assert "script" not in found.tags
+    assert found.tags["script"] == OUR_SCRIPTS
     assert "sql/reports/judge_cards.sql" in text
 
 
 def test_the_page_needs_nothing_from_elsewhere(found: Page) -> None:
-    assert not {"script", "link", "iframe", "img", "object", "embed"} & found.tags
+    assert not {"link", "iframe", "img", "object", "embed"} & set(found.tags)
+    assert "default-src 'none'" in found.html
     references = [
         value for _, name, value in found.attributes if name in ("src", "href", "xlink:href", "action", "srcset")
     ]
     assert references and all(reference.startswith("#") for reference in references)
-    assert not re.search(r"@import|url\((?!#)", found.html)
+    page_without_library = found.html.replace(charts.script()[0], "")
+    assert not re.search(r"@import|url\((?!#)|https?://", page_without_library)
     assert {"prefers-color-scheme", "viewport"} <= set(re.findall(r"prefers-color-scheme|viewport", found.html))
 
 
@@ -202,7 +235,44 @@ def test_nothing_there(config: Config, lake: Lake) -> None:
         assert "This round has no" in found.section(section)
     assert "Nothing has been judged." in found.section("judges")
     with pytest.raises(InputError, match="no release yet"):
-        page(config, lake)
+        page(config, lake, as_of="1")
+
+
+def test_a_round_that_no_release_has_come_to_is_shown_as_it_is(config: Config, lake: Lake) -> None:
+    commit(lake, full_round())
+    assert "Unreleased" in page(config, lake).text
+    release(lake, config, ROUND, "tester", "nightly")
+    later = {**full_round()["slices"][0], "round": "2026-01-02", "instruction_id": identity(9)}
+    commit(lake, {"slices": [later]})
+    assert "Release 1, published" in page(config, lake).text
+    assert "Unreleased" in Path(write(config, lake, "2026-01-02")).read_text()
+
+
+def test_a_gate_that_stopped_the_round_is_said_first(config: Config, lake: Lake) -> None:
+    tables = full_round()
+    stopped = {
+        **tables["quality_results"][0],
+        "batch": "verdicts/2026-01-01/sft/training",
+        "runbook": "runbook.md#verdicts",
+    }
+    reached = ("instructions", "slices", "responses")
+    commit(lake, {"quality_results": [stopped], **{name: tables[name] for name in reached}})
+    found = page(config, lake)
+    assert "Stopped by a quality gate. Nothing of these batches was published" in found.text
+    assert f"verdicts/2026-01-01/sft/training : scores:between , observed {HOSTILE} , limit {{}}" in found.text
+    assert "No battle has been fought yet." in found.text
+    passed = {**stopped, "outcome": "pass", "audit_id": "verdicts/2", "created_at": NOW + timedelta(1)}
+    lake.commit(Partition("quality_results", ("verdicts",)), table_of("quality_results", [passed]), 2, {})
+    assert "Stopped by a quality gate" not in page(config, lake).text
+
+
+def test_pages_of_great_expectations_are_linked(config: Config, lake: Lake) -> None:
+    commit(lake, full_round())
+    for name in ("verdicts-sft-training", "ratings"):
+        lake.storage.put(lake.storage.uri("reports", ROUND, "quality", f"{name}.html"), b"<p>")
+    found = page(config, lake)
+    assert ("a", "href", "quality/verdicts-sft-training.html") in found.attributes
+    assert ("a", "href", "quality/ratings.html") not in found.attributes  # no outcome of ratings is on the page
 
 
 def test_stopped_after_the_battles(config: Config, lake: Lake) -> None:
@@ -235,12 +305,12 @@ def test_models_of_one_name_go_by_their_ids(config: Config, lake: Lake) -> None:
 
 def test_pictures_are_deterministic_and_survive_any_name() -> None:
     rows = [
-        {"name": name, "rating": 1000.0, "lower": None, "upper": None} for name in ("$x$", "\x00\u202ea", "<b>&", LONG)
+        {"model": name, "name": name, "rating": 1000.0, "lower": None, "upper": None, "n": 1}
+        for name in ("$x$", "\x00\u202ea", "<b>&", LONG)
     ]
-    picture = plots.rating_forest(rows)
-    assert picture == plots.rating_forest(rows)
-    assert b"&lt;b&gt;&amp;" in picture and b"$x$" in picture and b"\x00" not in picture
+    picture = charts.image(charts.rating_forest(rows), "svg")
+    assert picture == charts.image(charts.rating_forest(rows), "svg")
+    assert b"&lt;b" in picture and b"<b>" not in picture and b"$x$" in picture and b"\x00" not in picture
     assert len(picture) < 40_000
-    assert plots.rating_forest(rows, "png").startswith(b"\x89PNG")
-    assert b"No ratings yet" in plots.rating_forest([])
-    assert plots.training_curve([{"step": 1, "loss": 0.7}]).startswith(b"<?xml")
+    assert charts.image(charts.rating_forest(rows), "png").startswith(b"\x89PNG")
+    assert charts.image(charts.rating_forest([]), "svg").startswith(b"<svg")

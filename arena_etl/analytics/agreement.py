@@ -46,7 +46,7 @@ def compare_leaderboards(file: Path, reference: Path, touching_separated: bool =
     measure is null). Raises InputError for missing columns, values that are no numbers, a model that appears twice, and
     fewer than two models in common.
     """
-    board, other = _leaderboard(file), _leaderboard(reference)
+    board, other = read_leaderboard(file), read_leaderboard(reference)
     rated, other_rated = ({row.model for row in rows if row.rating is not None} for rows in (board, other))
     common = rated & other_rated
     if len(common) < 2:
@@ -111,8 +111,8 @@ def compare_judges(file: Path, reference: Path, scope: str | None = None) -> dic
     }
 
 
-def _leaderboard(file: Path) -> list[Row]:
-    """One row per model; None where the file has nothing."""
+def read_leaderboard(file: Path) -> list[Row]:
+    """One row per model; None where the file has nothing. Files and errors as in ``compare_leaderboards``."""
     table = _read(file, "from file")
     if "ratings" in table.column_names and pa.types.is_list(table.schema.field("ratings").type):
         table = _read(file, "select unnest(ratings, recursive := true) from file")

@@ -11,7 +11,17 @@ from arena_etl.cli.output import stderr
 from arena_etl.errors import ArenaError
 
 # In the order of --help; importing a module registers its verbs.
-for _module in ("supply", "rounds", "ratings", "queries", "releases", "test_sets", "quality", "housekeeping"):
+for _module in (
+    "supply",
+    "rounds",
+    "reports",
+    "ratings",
+    "queries",
+    "releases",
+    "test_sets",
+    "quality",
+    "housekeeping",
+):
     import_module(f"arena_etl.cli.{_module}")
 
 

@@ -285,13 +285,3 @@ def _print_status(round_: str | None, as_json: bool) -> None:
             stdout.print(f"  {stage}: {done} of {len(steps)} steps done{decision}{rest}", markup=False)
         for note in entry["running"]:
             stdout.print(f"  {note['partition']}: {describe(note)}", markup=False)
-
-
-@app.command()
-def report(round_: NewestRound = None, as_of: AsOf = None) -> None:
-    """Write the round's one-page HTML report and print where it is."""
-    from arena_etl.operations.status import newest_round
-    from arena_etl.reports.report import write
-
-    config, lake = open_lake(create=False)
-    stdout.print(write(config, lake, parse_round(round_) if round_ else newest_round(lake), as_of), markup=False)

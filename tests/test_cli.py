@@ -1,6 +1,10 @@
 """The command line: results on stdout, JSON for machines, errors in a line, exit codes that mean something."""
 
+import contextlib
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -190,3 +194,35 @@ def test_contamination_tells_what_the_test_sets_removed(first_night: Config) -> 
     )
     unknown = arena("--root", first_night.root, "contamination", "nothing")
     assert (unknown.returncode, "no test set of this release, which has test" in unknown.stderr) == (2, True)
+
+
+def in_terminal(columns: int, *arguments: str) -> str:
+    """What a command prints to a terminal of this width, without colours."""
+    reader, writer = pty.openpty()
+    environment = os.environ | {"COLUMNS": str(columns), "LINES": "50", "NO_COLOR": "1", "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "arena_etl", *arguments]
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(writer)
+        chunks = []
+        with contextlib.suppress(OSError):  # Linux's end of a terminal
+            while chunk := os.read(reader, 65536):
+                chunks.append(chunk)
+    os.close(reader)
+    assert process.returncode == 0
+    return b"".join(chunks).decode().replace("\r\n", "\n")
+
+
+def test_tables_fit_the_terminal_and_no_number_is_cut(first_night: Config) -> None:
+    board = ask(first_night, "leaderboard")
+    ratings = [f"{row['rating']:.0f}" for row in board]
+    table = in_terminal(80, "--root", first_night.root, "leaderboard")
+    header, *lines = table.splitlines()
+    assert header.split() == ["rank", "model", "role", "rating", "interval", "ranks", "battles", "remark"]
+    assert all(len(line) <= 80 for line in lines) and "…" not in table
+    assert [rating for rating in ratings if f" {rating} " not in table] == []
+    blocks = in_terminal(40, "--root", first_night.root, "leaderboard")
+    assert [f"rating: {rating}" for rating in ratings] == [line for line in blocks.splitlines() if "rating" in line]
+    status = in_terminal(40, "--root", first_night.root, "status")
+    assert "next" in status and "stage: sft\n" in status
+    for output in (table, blocks, status):
+        assert not re.search(r"\x1b\[[0-9;]*(3[0-9]|4[0-9]|9[0-9])m", output)  # NO_COLOR

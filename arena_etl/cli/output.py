@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -25,14 +27,55 @@ def _json_default(value: Any) -> Any:
     return str(value) if known is value else known
 
 
+_TEXT_WIDTH = 14  # cells; a column of longer texts is folded to no less
+
+
+class Grid:
+    """Rows of texts as a table; where the terminal is too narrow for it, a block of lines per row. No number is ever cut."""
+
+    def __init__(
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        right: Collection[str] = (),
+        title: str | None = None,
+    ) -> None:
+        self.header, self.rows, self.right, self.title = header, rows, right, title
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = [[name, *(row[n] for row in self.rows)] for n, name in enumerate(self.header)]
+        widths = [max(map(cell_len, column)) for column in columns]
+        if sum(min(width, _TEXT_WIDTH) + 2 for width in widths) > options.max_width:
+            yield from self._blocks()
+            return
+        table = RichTable(title=Text(self.title) if self.title else None, title_justify="left", box=None)
+        for name, width in zip(self.header, widths, strict=True):
+            folds = width > _TEXT_WIDTH
+            table.add_column(
+                name,
+                justify="right" if name in self.right else "left",
+                no_wrap=not folds,
+                overflow="fold",
+                min_width=min(width, _TEXT_WIDTH),
+            )
+        for row in self.rows:
+            table.add_row(*map(Text, row))
+        yield table
+
+    def _blocks(self) -> Iterator[Text]:
+        if self.title:
+            yield Text(self.title)
+        for number, row in enumerate(self.rows):
+            if number:
+                yield Text("")
+            for name, value in zip(self.header, row, strict=True):
+                if value:
+                    yield Text(f"{name}: {value}" if name else value)
+
+
 def print_rows(header: list[str], rows: list[dict[str, Any]]) -> None:
-    table = RichTable(box=None)
-    for name in header:
-        numbers = any(isinstance(row.get(name), int | float | Decimal) for row in rows)
-        table.add_column(name, justify="right" if numbers else "left")
-    for row in rows:
-        table.add_row(*(Text(cell(row.get(name))) for name in header))
-    stdout.print(table)
+    numbers = [name for name in header if any(isinstance(row.get(name), int | float | Decimal) for row in rows)]
+    stdout.print(Grid(header, [[cell(row.get(name)) for name in header] for row in rows], right=numbers))
 
 
 def plain(value: Any) -> Any:
@@ -53,26 +96,27 @@ def short(text: str) -> str:
     return line if len(line) <= 80 else f"{line[:79]}…"
 
 
-def leaderboard_table(rows: list[dict[str, Any]], title: str | None = None) -> RichTable:
+def leaderboard_table(rows: list[dict[str, Any]], title: str | None = None) -> Grid:
     """Ratings as a table, columns as in the lake's table ratings; name and role of the models where they are known."""
     registered = "role" in rows[0]
     header = ["rank", "model", *(["role"] if registered else []), "rating", "interval", "ranks", "battles", "remark"]
-    table = RichTable(*header, title=Text(title) if title else None, title_justify="left", box=None)
+    lines = []
     for row in rows:
         known = row["lower"] is not None
         group = f"group {row['component']}" if (row["component"] or 1) > 1 else None
-        cells = [
-            str(row["rank"]),
-            row.get("name", row["model"]),
-            *([row["role"] or ""] if registered else []),
-            f"{row['rating']:.0f}",
-            f"{row['lower']:.0f} to {row['upper']:.0f}" if known else "-",
-            f"{row['rank_lower']} to {row['rank_upper']}" if known else "-",
-            str(row["n"]),
-            ", ".join(filter(None, (group, row["flag"]))),
-        ]
-        table.add_row(*map(Text, cells))
-    return table
+        lines.append(
+            [
+                str(row["rank"]),
+                row.get("name", row["model"]),
+                *([row["role"] or ""] if registered else []),
+                f"{row['rating']:.0f}",
+                f"{row['lower']:.0f} to {row['upper']:.0f}" if known else "-",
+                f"{row['rank_lower']} to {row['rank_upper']}" if known else "-",
+                str(row["n"]),
+                ", ".join(filter(None, (group, row["flag"]))),
+            ]
+        )
+    return Grid(header, lines, title=title)
 
 
 def card_line(card: dict[str, Any]) -> str:

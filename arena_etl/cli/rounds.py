@@ -8,7 +8,7 @@ import typer
 
 from arena_etl import config as configuration
 from arena_etl.cli.base import Accept, Arena, AsOf, Json, NewestRound, Reason, Round, Stage, app, author, open_lake
-from arena_etl.cli.output import print_json, print_rows, stdout
+from arena_etl.cli.output import Grid, print_json, print_rows, stdout
 from arena_etl.cli.steps import acceptance_of, do_steps
 from arena_etl.errors import InputError
 from arena_etl.rounds import TRAINING, WIZARD_ARENA, parse_round
@@ -277,11 +277,12 @@ def _print_status(round_: str | None, as_json: bool) -> None:
     for entry in found:
         released = f"release {entry['release']}" if entry["release"] else "not released"
         stdout.print(f"round {entry['round']}: {released}; opened by {entry['champion']}", markup=False)
+        lines = []
         for stage, steps in [*entry["stages"].items(), ("round", entry["steps"])]:
             done = sum(state == "done" for state in steps.values())
             pending = [step for step, state in steps.items() if state != "done"]
-            decision = f"; {entry['promotions'][stage]}" if stage in entry["promotions"] else ""
-            rest = f"; next: {pending[0]}" if pending else ""
-            stdout.print(f"  {stage}: {done} of {len(steps)} steps done{decision}{rest}", markup=False)
+            decision = entry["promotions"].get(stage, "")
+            lines.append([stage, f"{done} of {len(steps)}", pending[0] if pending else "", decision])
+        stdout.print(Grid(["stage", "steps done", "next", "promotion"], lines))
         for note in entry["running"]:
             stdout.print(f"  {note['partition']}: {describe(note)}", markup=False)

@@ -109,7 +109,7 @@ class Storage:
             there = self.filesystem.modified(probe)
         finally:
             self.filesystem.rm_file(probe)
-        apart = abs((datetime.now(UTC) - there).total_seconds())
+        apart: float = abs((datetime.now(UTC) - there).total_seconds())
         if apart > CLOCKS_APART_S:
             raise ArenaError(f"this machine and the storage are {apart:.0f} s apart: let both follow a time server.")
         return apart

@@ -73,7 +73,9 @@ class Published:
         ).fetchall()
         self.said = {(head(output), model, i) for model, i, output in self.outputs}
         self._who: dict[tuple[str, str], list[str]] = {}
-        self.which: dict[str, str] = {}  # what tells an instruction as the lake has it, where phone numbers are redacted
+        self.which: dict[
+            str, str
+        ] = {}  # what tells an instruction as the lake has it, where phone numbers are redacted
         for model, instruction, output in self.outputs:
             self._who.setdefault((instruction, head(output)), []).append(model)
 

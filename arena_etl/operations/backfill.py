@@ -80,7 +80,7 @@ class Comparison:
 
 def plan(config: Config, lake: Lake, window: Window) -> Plan:
     """What a backfill would do; nothing is changed. Raises InputError for a window without finished rounds, or with open ones."""
-    rounds, later = _rounds(lake, window)
+    rounds, later = rounds_of(lake, window)
     steps: list[Planned] = []
     moved = False
     for round_ in (*rounds, *later):
@@ -119,7 +119,7 @@ def run(
     """
     if not reason.strip():
         raise InputError("a backfill changes what people have read: say why, --reason '...'")
-    rounds, later = _rounds(lake, window)
+    rounds, later = rounds_of(lake, window)
     _begin(config, lake, window, author, reason)
     for round_ in (*rounds, *later):
         for name, keys in _steps(config, lake, window.what, round_, within=round_ in rounds):
@@ -166,7 +166,8 @@ def give_up(config: Config, lake: Lake, author: str) -> Release:
     return restored
 
 
-def _rounds(lake: Lake, window: Window) -> tuple[list[str], list[str]]:
+def rounds_of(lake: Lake, window: Window) -> tuple[list[str], list[str]]:
+    """The rounds of the window, and those after it whose ratings rest on them. Errors as in ``plan``."""
     begun = {values[0] for values in lake.fingerprints("slices")}
     finished = {values[0] for values in lake.fingerprints("win_rates")}
     rounds = sorted(round_ for round_ in begun if window.first <= round_ <= window.last)

@@ -73,13 +73,13 @@ def audit_step(name: str, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def publish_release(round_: str, run: str) -> dict[str, Any]:
-    """Publish the newest state of all tables: the release's number and round, a version per table."""
+    """Publish the newest state of all tables: the release's number, its rounds, a version per table."""
     from arena_etl.flywheel import release_round
 
     config, lake = _open()
     published = release_round(config, lake, round_, "airflow", f"round {round_}, run {run}")
     logger.info("release %d of round %s", published.release_id, round_)
-    return _announced(published)
+    return _announced(published, [round_])
 
 
 def write_report(round_: str) -> str:
@@ -90,6 +90,16 @@ def write_report(round_: str) -> str:
     written = report.write(config, lake, round_)
     logger.info("report of round %s: %s", round_, written)
     return written
+
+
+def write_site(rounds: list[str]) -> str:
+    """Write the reports of rounds anew, and the site of all; where its index lies."""
+    from arena_etl.reports import report, site
+
+    config, lake = _open()
+    for round_ in rounds:
+        report.write(config, lake, round_)
+    return site.write(config, lake)
 
 
 def watch_lake() -> list[str]:
@@ -171,11 +181,14 @@ def is_approved(release: str) -> bool:
 
 
 def publish_backfill(window: str, what: str, reason: str) -> dict[str, Any]:
-    """Release what a backfill did: the release's number and round, a version per table."""
+    """Release what a backfill did: the release's number, its rounds, a version per table."""
     from arena_etl.operations import backfill
 
     config, lake = _open()
-    return _announced(backfill.publish(config, lake, backfill.Window.parse(window, what), "airflow", reason))
+    chosen = backfill.Window.parse(window, what)
+    released = backfill.publish(config, lake, chosen, "airflow", reason)
+    rounds, later = backfill.rounds_of(lake, chosen)
+    return _announced(released, [*rounds, *later])
 
 
 def check_gates(round_: str) -> None:
@@ -228,8 +241,8 @@ def _measured(lake: "Lake", partition: "Partition") -> None:
             stats.gauge(f"arena_etl.{partition.table}.{name}", row[name], tags=tags)
 
 
-def _announced(release: "Release") -> dict[str, Any]:
-    return {"release": release.release_id, "round": release.round, "versions": release.versions}
+def _announced(release: "Release", rounds: list[str]) -> dict[str, Any]:
+    return {"release": release.release_id, "rounds": rounds, "versions": release.versions}
 
 
 def _logged(summary: "Summary", *about: str) -> "Summary":

@@ -51,6 +51,7 @@ json.dump({
     "doc": dag.doc_md,
     "params": {name: dag.params.get_param(name).schema for name in dag.params},
     "schedule": getattr(dag.timetable, "expression", None),
+    "assets": [asset.uri for asset in getattr(getattr(dag.timetable, "asset_condition", None), "objects", [])],
     "outlets": {task.task_id: [asset.uri for asset in task.outlets] for task in dag.tasks if task.outlets},
     "without_policy": [task.task_id for task in dag.tasks if not task.has_retry_policy],
     "deadlines": [(alert.interval.total_seconds(), alert.callback.path) for alert in dag.deadline or []],
@@ -208,6 +209,13 @@ def test_maintenance_compacts_before_it_deletes(tmp_path: Path) -> None:
     assert not set(HEAVY) & set(found["modules"])
     assert (found["owners"], found["tags"]) == (["arena-etl"], ["arena-etl"])
     assert (found["catchup"], found["max_active_runs"]) == (False, 1)
+
+
+def test_reports_follow_releases(tmp_path: Path) -> None:
+    found = read_dag(tmp_path, {"root": "s3://bucket/arena"}, "arena_site")
+    assert (found["graph"], found["assets"]) == ({"site": []}, ["s3://bucket/arena/releases"])
+    assert not set(HEAVY) & set(found["modules"])
+    assert (found["catchup"], found["max_active_runs"], found["without_policy"]) == (False, 1, [])
 
 
 def test_a_backfill_is_planned_done_and_then_released(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def run(folder: Path) -> dict[str, Any]:
         nights = Nights(folder, stack)
         airflow = nights.airflow
         stack.enter_context(airflow.started())
-        for dag in ("arena_flywheel", "arena_backfill"):
+        for dag in ("arena_flywheel", "arena_backfill", "arena_site"):
             airflow("dags", "unpause", dag, "--yes")
         began = time.monotonic()
         with airflow.service("scheduler") as scheduler:
@@ -201,6 +201,7 @@ def run(folder: Path) -> dict[str, Any]:
             airflow("dags", "trigger", "arena_backfill", "--conf", json.dumps(conf))
             until(lambda: nights.finished("arena_backfill", 1), "the backfill", 900)
             say("backfill released")
+            until(lambda: nights.finished("arena_site", 2), "the site after the backfill", 300)
         backfilled = releases(Lake.open(nights.config))[-1].release_id
         assert backfilled == newest + 1, "the backfill is one release"
         facts["diff"] = nights.person("releases", "diff", str(newest), str(backfilled))

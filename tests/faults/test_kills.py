@@ -21,7 +21,7 @@ from tests.faults.recorded_round import ROUNDS, contents, doubles, write
 
 logger = logging.getLogger(__name__)
 SEED = 20260105
-MEAN_STEP_S = 0.5  # CPU seconds; a moment is drawn from twice as many, so a kill lets about one step through
+REACH_S = 1.0  # CPU seconds from which the moment of a kill is drawn: about two steps
 
 # Workers are forked from a process that has done the imports: done by each of fifty workers they would cost more than the rounds.
 WORKERS = get_context("forkserver")
@@ -98,13 +98,14 @@ def test_a_round_killed_again_and_again_ends_like_an_undisturbed_one(
         folder.mkdir()
         config = configuration.load(write(folder))
     moments, hit, rounds = random.Random(SEED), Counter[str](), iter(ROUNDS)
-    done = 0
+    done, reach = 0, REACH_S
     while hit.total() < kills:
         round_ = next(rounds)
         while hit.total() < kills:
             worker = Worker(disturbed, round_)
-            if not worker.kill(done, moments.uniform(0, 2 * MEAN_STEP_S)):
+            if not worker.kill(done, moments.uniform(0, reach)):
                 break
+            reach = REACH_S if len(worker.steps) > done else 2 * reach  # a longer step must end some time
             done = max(done, len(worker.steps))
             hit[f"after {worker.steps[-1].split()[0]}" if worker.steps else "before the first step"] += 1
         for folder in (disturbed, undisturbed):

@@ -55,7 +55,6 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
     """The exit code of ``arena-etl ARGUMENTS`` and its one error, on one line."""
     with pytest.MonkeyPatch.context() as changed, pytest.raises(SystemExit) as ended:
         changed.setattr(sys, "argv", ["arena-etl", *arguments])
-        changed.setenv("COLUMNS", "4000")
         cli.main()
     stderr = capsys.readouterr().err
     assert "Traceback" not in stderr

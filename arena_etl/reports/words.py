@@ -103,9 +103,9 @@ def signed(value: float | None) -> str:
     return _MISSING if value is None else f"{value:+,.1f}"
 
 
-def shorten(text: str | None) -> str:
+def shorten(text: str | None, length: int = _TEXT_LENGTH) -> str:
     if text is None:
         return "(no text)"
-    if len(text) <= _TEXT_LENGTH:
+    if len(text) <= length:
         return text
-    return f"{text[:_TEXT_LENGTH]} … ({len(text) - _TEXT_LENGTH:,} more characters)"
+    return f"{text[:length]} … ({len(text) - length:,} more characters)"

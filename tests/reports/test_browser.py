@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1280, 900)}
+SCHEMES = {"phone": "light", "tablet": "dark", "desktop": "light"}
 MOST_BYTES = 5_000_000
 PATIENCE_MS = 180_000  # of a browser on busy cores
 
@@ -98,13 +99,13 @@ class Opened:
 
 
 @pytest.mark.parametrize("name", ["real", "hostile"])
-@pytest.mark.parametrize(("size", "scheme"), [("phone", "light"), ("tablet", "dark"), ("desktop", "light")])
+@pytest.mark.parametrize("size", SIZES)
 def test_pages_are_quiet_offline_and_as_wide_as_the_screen(
-    browser: Any, request: pytest.FixtureRequest, name: str, size: str, scheme: str
+    browser: Any, request: pytest.FixtureRequest, name: str, size: str
 ) -> None:
     file = request.getfixturevalue(name)
     assert file.stat().st_size < MOST_BYTES
-    with Opened(browser, file, size, scheme) as opened:
+    with Opened(browser, file, size, SCHEMES[size]) as opened:
         assert opened.noise == []
         assert opened.requests == [file.as_uri()]
         places = opened.page.locator("[data-chart]")

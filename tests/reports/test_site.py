@@ -43,7 +43,7 @@ def test_every_round_and_model_is_listed_and_every_link_leads_somewhere(publishe
     config, _ = published
     index = Path(config.root) / "reports" / "index.html"
     text = Page(index.read_text()).text
-    assert f"{ROUND} 3 67% 2" in text and "1 rounds and 3 models, release 1" in text
+    assert f"{ROUND} 3 67% 1" in text and "1 round and 3 models, release 1" in text
     assert "alpha target 2026-01-01 1,001 990 to 1,100 2" in text
     assert "candidate 2026-01-01 1,234" in text and "not registered" in text
     found = links(index)

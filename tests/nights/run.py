@@ -167,7 +167,7 @@ def run(folder: Path) -> dict[str, Any]:
         began = time.monotonic()
         with airflow.service("scheduler") as scheduler:
             say("scheduler started")
-            until(lambda: nights.finished("arena_flywheel", 1), "the first night", 600)
+            until(lambda: nights.finished("arena_flywheel", 1), "the first night", 1200)
             facts["first_night_s"] = time.monotonic() - began
             say(f"first night done: {nights.runs('arena_flywheel', 'success')}")
             until(lambda: nights.runs("arena_flywheel", "running"), "the second night", 300)
@@ -175,7 +175,7 @@ def run(folder: Path) -> dict[str, Any]:
             end(scheduler, signal.SIGKILL)
             say("scheduler and its workers killed in the second night")
         with airflow.service("scheduler"):
-            until(lambda: nights.finished("arena_flywheel", NIGHTS), "three nights", 1200)
+            until(lambda: nights.finished("arena_flywheel", NIGHTS), "three nights", 2400)
             airflow("dags", "pause", "arena_flywheel", "--yes")
             until(lambda: not nights.runs("arena_flywheel", "running"), "the last night", 600)
             rounds = facts["rounds"] = nights.runs("arena_flywheel", "success")
@@ -199,7 +199,7 @@ def run(folder: Path) -> dict[str, Any]:
             nights.configure({**nights.settings, "judge": nights.settings["judge"] | {"checkpoint": "likes-short"}})
             conf = {"window": f"{rounds[0]}..{rounds[-1]}", "what": "judge", "reason": "the judge prefers brevity now"}
             airflow("dags", "trigger", "arena_backfill", "--conf", json.dumps(conf))
-            until(lambda: nights.finished("arena_backfill", 1), "the backfill", 900)
+            until(lambda: nights.finished("arena_backfill", 1), "the backfill", 1800)
             say("backfill released")
             until(lambda: nights.finished("arena_site", 2), "the site after the backfill", 300)
         backfilled = releases(Lake.open(nights.config))[-1].release_id

@@ -8,7 +8,7 @@ from tests.nights.run import NIGHTS, run
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(4800)
 def test_three_scheduled_nights_are_judged_again_and_rolled_back(tmp_path: Path) -> None:
     facts = run(tmp_path / "nights")
     assert len(facts["rounds"]) >= NIGHTS

@@ -50,7 +50,7 @@ def _(category, connection, first, mo, result, second):
         select
             case winner when 'tie' then 'tie' when 'unusable' then 'unusable'
                 when if(model_a = $first, 'model_a', 'model_b') then 'won' else 'lost' end as result,
-            category,
+            described.category,
             instructions.conversation[turn].content as instruction,
             turn,
             if(model_a = $first, mean_a, mean_b) as score,
@@ -64,7 +64,7 @@ def _(category, connection, first, mo, result, second):
         inner join described using (instruction_id)
         where [$first, $second] in ([model_a, model_b], [model_b, model_a])
             and (result = $result or $result = 'any')
-            and (category = $category or $category = 'all')
+            and (described.category = $category or $category = 'all')
         order by battles.round desc, abs(mean_a - mean_b) desc, instruction_id, turn
         """,
         {"first": first.value, "second": second.value, "result": result.value, "category": category.value},

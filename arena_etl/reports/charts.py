@@ -42,6 +42,8 @@ _CONFIG = {
         "titleFontSize": 12,
         "titleFontWeight": "normal",
         "labelLimit": 160,
+        "labelOverlap": "greedy",
+        "tickCount": 8,
     },
     "legend": {
         "labelColor": INK,

@@ -5,7 +5,7 @@ was in the beginning (I0). Verifiers judge everything. After every iteration (SF
 held-out instructions. The proof holds if the intervals of I0 and I3 do not overlap and I3 wins at least 60% against I0.
 
 The control (--control) turns every verdict on training battles round: the target learns from the losers' answers, by the
-same code and at the same size, and must not get better.
+same code and at the same size, and must not get better. (Turned round after the verdicts, a gate would stop the battles.)
 """
 
 import argparse
@@ -17,11 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import yaml
 
 from arena_etl import config as configuration
-from arena_etl.analytics import battles
 from arena_etl.config import Config
 from arena_etl.contestants import champion
 from arena_etl.flywheel import INGEST, do, release_round, round_plan
@@ -31,6 +29,7 @@ from arena_etl.lake.staging import Staging
 from arena_etl.quality.publish import publish
 from arena_etl.rounds import TRAINING
 from arena_etl.steps import Step, perform
+from arena_etl.verdicts import judge
 from proof import tasks
 
 HERE = Path(__file__).parent
@@ -39,6 +38,7 @@ TEST_INSTRUCTIONS = 120  # 20 of each family
 SPARE = 1.9  # training tasks for one that is drawn: four in ten lie too near to a test task, and no draw takes them
 RIGHT = 0.8
 WIN_RATE = 0.6
+OTHER = {"score_a": "score_b", "score_b": "score_a"}
 RECORD = HERE.parent / "docs" / "flywheel-proof.md"
 
 
@@ -74,29 +74,26 @@ def settings(folder: Path, seed: int, scale: float, overrides: Mapping[str, Any]
 
 
 def inverted() -> Step:
-    """The step `merge` with the winners and losers of the training battles exchanged."""
+    """The step `judge` with the scores of the two answers exchanged, so that in all that follows losers are winners."""
 
     def inputs(config: Config, lake: Lake, *keys: str) -> Any:
-        return {"inverted": battles.inputs(config, lake, *keys)}
+        return {"inverted": judge.inputs(config, lake, *keys)}
 
     def work(config: Config, lake: Lake, staging: Staging, *keys: str, unit: str) -> dict[str, int]:
-        counts = battles.merge(config, lake, staging, *keys, unit=unit)
-        rows = staging.read([unit]).to_pylist()
-        other = {"model_a": "model_b", "model_b": "model_a"}
-        for row in rows:
-            row["mean_a"], row["mean_b"] = row["mean_b"], row["mean_a"]
-            row["winner"] = other.get(row["winner"], row["winner"])
-        staging.write(unit, "battles", pa.Table.from_pylist(rows, schema=staging.partition.declaration.arrow_schema()))
+        counts = judge.judge(config, lake, staging, *keys, unit=unit)
+        rows = staging.read([unit])
+        names = [OTHER.get(name, name) for name in rows.column_names]
+        staging.keep(unit, rows.rename_columns(names).select(rows.column_names))
         return counts
 
-    return Step("merge", "battles", inputs, work)
+    return Step("judge", "verdicts", inputs, work, judge.units)
 
 
 def turn(config: Config, lake: Lake, round_: str, control: bool) -> None:
     """All steps of a round and its release; what is done already is not done again."""
     for name, keys in round_plan(config, round_):
         started = time.monotonic()
-        if control and name == "merge" and keys[2] == TRAINING:
+        if control and name == "judge" and keys[2] == TRAINING:
             step = inverted()
             summary = perform(step, config, lake, *keys) | publish(step, config, lake, *keys)
         else:

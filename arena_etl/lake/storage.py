@@ -143,5 +143,10 @@ def fault(error: Exception) -> str | None:
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one short line: those of delta-rs come in several and in colours."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m|\u21b3", "", str(error)).split())[:600].rstrip(".")
+    """What an error says, in one short line: those of delta-rs come in several and in colours, and DuckDB passes on the
+    whole traceback of a file system in Python, whose last line is what happened.
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m|\u21b3", "", str(error))
+    before, traceback, lines = text.partition("Traceback (most recent call last):")
+    told = before + lines.strip().splitlines()[-1] if traceback else text
+    return " ".join(told.split())[:600].rstrip(".")

@@ -21,7 +21,7 @@ TRAINING, TEST = range(1, 41), range(100, 108)
 ROUNDS = tuple(f"2026-01-{day:02d}" for day in range(5, 13))
 
 # When and how often something was tried, and where: all else must be equal after whatever happened on the way.
-VARYING = {"created_at", "loaded_at", "audit_id", "versions", "hours"}
+VARYING = {"created_at", "loaded_at", "audit_id", "versions", "hours", "latency_s"}
 
 
 def write(folder: Path, **settings: Any) -> Path:
@@ -61,7 +61,8 @@ def contents(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     """
     columns = [name for name in connection.sql(f'select * from "{table}"').columns if name not in VARYING]
     named = ", ".join(f'"{name}"' for name in columns)
-    rows = connection.sql(f'select {named} from "{table}"').fetchall()
+    counted = "where expectation <> 'effort'" if table == "quality_results" else ""  # which is seconds
+    rows = connection.sql(f'select {named} from "{table}" {counted}').fetchall()
     return sorted({json.dumps(_rounded(row), default=str) for row in rows})
 
 

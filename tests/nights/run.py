@@ -6,7 +6,7 @@ that it runs is killed with signal 9. Afterwards the same rounds are done withou
 lakes must say the same. Then the judge is changed, `arena_backfill` judges the three rounds again, and `rollback` takes that
 back.
 
-Takes about 15 minutes on two cores. ``--record`` writes what it saw to docs/nights.md.
+It fails unless all of that holds. ``--record`` writes what it saw to docs/nights.md.
 """
 
 import argparse

@@ -32,7 +32,7 @@ def test_every_package_is_pinned_installed_as_pinned_and_licensed() -> None:
     classified = {
         n: [c for c in d.metadata.get_all("Classifier", []) if c.startswith("License")] for n, d in found.items()
     }
-    named = ("License-Expression", "License")
+    named = ("License-Expression", "License", "License-File")
     assert [n for n, d in found.items() if not any(d.metadata.get(k) for k in named) and not classified[n]] == []
 
 

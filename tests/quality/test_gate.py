@@ -3,12 +3,13 @@
 import json
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
 
 from arena_etl import resources
+from arena_etl.config import Contestant
 from arena_etl.errors import InputError
 from arena_etl.lake import sql
 from arena_etl.lake.tables import TABLES
@@ -471,6 +472,12 @@ def test_batch_whose_rows_are_all_held_leaves_an_empty_rest(suite: Any) -> None:
     result, rest = gate("slices", make.batch("slices"), share=0.5)
     assert rest.num_rows == 0 and rest.schema == TABLES["slices"].arrow_schema()
     assert result.stopped
+
+
+def test_whoever_may_be_configured_to_answer_may_be_registered() -> None:
+    suite = json.loads((resources.EXPECTATIONS / "models.json").read_text(encoding="utf-8"))
+    [allowed] = [e["kwargs"]["value_set"] for e in suite["expectations"] if e["kwargs"].get("column") == "backend"]
+    assert {*allowed, "reward"} == set(get_args(Contestant.model_fields["backend"].annotation))
 
 
 def test_null_in_a_required_column_stops() -> None:

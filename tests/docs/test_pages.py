@@ -28,7 +28,7 @@ def test_commands_in_the_text_of_a_page_exist(page: str) -> None:
         check(command, whole=False)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("page", LONG)
 def test_what_takes_long_works_too(page: str, folder: Path) -> None:
     _follow(blocks(page), folder, slow=True)

@@ -83,7 +83,7 @@ def test_one_fault_is_overcome_without_a_word(proxied: dict[str, Any], s3_proxy:
     check(config)
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 11))])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 11))])
 def test_many_faults_lose_nothing_and_double_nothing(proxied: dict[str, Any], s3_proxy: Proxy, seed: int) -> None:
     """One request in ten meets a fault of any kind, those of retries too."""
     config = configuration.load(flags=proxied)

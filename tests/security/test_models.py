@@ -110,7 +110,7 @@ def test_a_pickled_adapter_is_refused(tmp_path: Path, mark: Path) -> None:
     assert not mark.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("file", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
 def test_a_training_goes_on_from_no_pickle_that_runs_code(
     tiny_model: Path, tmp_path: Path, mark: Path, file: str

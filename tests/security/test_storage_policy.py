@@ -79,7 +79,7 @@ def test_roles_differ_in_what_they_may_write() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_training_needs_no_more_than_the_trainer_may_do(
     s3_settings: dict[str, Any], tmp_path: Path, tiny_model: Path
 ) -> None:

@@ -6,7 +6,7 @@ an HTML comment right before the block; readers do not see it.
 ``<!-- file: NAME -->``       the block is the contents of that file
 ``<!-- into: NAME -->``       the block is one more expectation of that suite
 ``<!-- not run: WHY -->``     it needs what a test has not (a bucket, a GPU, a week): its arguments are checked, nothing runs
-``<!-- slow -->``             run by ``make test-slow``, else checked like one that is not run
+``<!-- slow -->``             run by ``make test-soak``, else checked like one that is not run
 ``<!-- exit code: N -->``     how the block's command ends
 ``<!-- no settings: WHY -->`` YAML of somebody else
 """

@@ -215,10 +215,10 @@ def in_terminal(columns: int, *arguments: str) -> str:
 def test_tables_fit_the_terminal_and_no_number_is_cut(first_night: Config) -> None:
     board = ask(first_night, "leaderboard")
     ratings = [f"{row['rating']:.0f}" for row in board]
-    table = in_terminal(80, "--root", first_night.root, "leaderboard")
+    table = in_terminal(100, "--root", first_night.root, "leaderboard")
     header, *lines = table.splitlines()
     assert header.split() == ["rank", "model", "role", "rating", "interval", "ranks", "battles", "remark"]
-    assert all(len(line) <= 80 for line in lines) and "…" not in table
+    assert all(len(line) <= 100 for line in lines) and "…" not in table
     assert [rating for rating in ratings if f" {rating} " not in table] == []
     blocks = in_terminal(40, "--root", first_night.root, "leaderboard")
     assert [f"rating: {rating}" for rating in ratings] == [line for line in blocks.splitlines() if "rating" in line]

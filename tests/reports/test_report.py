@@ -147,7 +147,7 @@ def test_the_page_says_what_happened(found: Page) -> None:
                 "difference asked for, iteration 1 3.0 2.0",
             ],
         ),
-        ("examples", ["writing, won by 3.0 points", "the loser's words", "48,800 more characters", "No example"]),
+        ("examples", ["won by 3.0 points", "the loser's words", "48,800 more characters", "No example"]),
         ("training", ["2 examples, 1 steps of 8", "loss 2.000 at first", "Skipped: nothing was selected"]),
         ("categories", ["SFT training", "math 100% 2 of 3"]),
         ("judges", ["j-1 model 6 83% 2 100% 50% of 4"]),

@@ -45,7 +45,7 @@ def _(connection, mo):
 
 @app.cell
 def _(category, connection, first, mo, result, second):
-    battles = connection.execute(
+    battles = connection.sql(
         """
         select
             case winner when 'tie' then 'tie' when 'unusable' then 'unusable'
@@ -67,7 +67,7 @@ def _(category, connection, first, mo, result, second):
             and (described.category = $category or $category = 'all')
         order by battles.round desc, abs(mean_a - mean_b) desc, instruction_id, turn
         """,
-        {"first": first.value, "second": second.value, "result": result.value, "category": category.value},
+        params={"first": first.value, "second": second.value, "result": result.value, "category": category.value},
     ).pl()
     table = mo.ui.table(battles, selection="single", initial_selection=[0] if battles.height else [], page_size=8)
     mo.vstack([mo.md(f"{battles.height:,} battles; choose one"), table])
@@ -87,7 +87,7 @@ def _(connection, first, second, table):
                 key,
             ).fetchall()
         )
-        games = connection.execute(
+        games = connection.sql(
             """
             select judge_id, if(shown_first = 'model_a', model_a, model_b) as shown_first, model_a, score_a, model_b, score_b,
                 parse_status, explanation
@@ -96,7 +96,7 @@ def _(connection, first, second, table):
                 and [$first, $second] in ([model_a, model_b], [model_b, model_a])
             order by judge_id, shown_first
             """,
-            {**key, "first": first.value, "second": second.value},
+            params={**key, "first": first.value, "second": second.value},
         ).pl()
     return answers, chosen, games
 

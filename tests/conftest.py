@@ -2,10 +2,6 @@
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ import pytest
 from arena_etl import config as configuration
 from arena_etl.config import Config
 from arena_etl.lake.delta import Lake
+from tests.services import s3
 from tests.tiny_model import make_tiny_model
 from tests.tiny_round import run, settings
 
@@ -32,28 +29,9 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """moto's S3 in a process of its own: delta-rs blocks the threads of the process that asks for a history."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-c", f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(3000):  # on a busy machine its imports take minutes
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        else:
-            raise RuntimeError("moto's S3 server did not start within 5 minutes")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3(tmp_path_factory.mktemp("s3") / "log") as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

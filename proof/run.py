@@ -4,8 +4,8 @@ The target, SmolLM2-135M-Instruct, fights the reference answers, an apprentice w
 was in the beginning (I0). Verifiers judge everything. After every iteration (SFT, DPO, PPO) its champion is rated on the
 held-out instructions. The proof holds if the intervals of I0 and I3 do not overlap and I3 wins at least 60% against I0.
 
-The control (--control) turns every verdict on training battles round: the target learns from the losers' answers, by the
-same code and at the same size, and must not get better. (Turned round after the verdicts, a gate would stop the battles.)
+The control (--control) exchanges the two answers of every selected example: the target learns from the losers' answers to
+the same prompts, by the same code and at the same size, and must not get better.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from arena_etl import config as configuration
+from arena_etl.analytics import selection
 from arena_etl.config import Config
 from arena_etl.contestants import champion
 from arena_etl.flywheel import INGEST, do, release_round, round_plan
@@ -27,9 +28,7 @@ from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.staging import Staging
 from arena_etl.quality.publish import publish
-from arena_etl.rounds import TRAINING
 from arena_etl.steps import Step, perform
-from arena_etl.verdicts import judge
 from proof import tasks
 
 HERE = Path(__file__).parent
@@ -38,7 +37,20 @@ TEST_INSTRUCTIONS = 120  # 20 of each family
 SPARE = 1.9  # training tasks for one that is drawn: four in ten lie too near to a test task, and no draw takes them
 RIGHT = 0.8
 WIN_RATE = 0.6
-OTHER = {"score_a": "score_b", "score_b": "score_a"}
+EXCHANGED = """
+    select selected.* replace (
+        coalesce(rejected, (
+            select any_value(text order by responses.round)
+            from responses
+            where responses.instruction_id = selected.instruction_id and responses.turn = selected.turn
+                and contestant_id = rejected_model
+        )) as chosen,
+        case when rejected is not null then chosen end as rejected,
+        rejected_model as chosen_model,
+        chosen_model as rejected_model
+    )
+    from selected
+"""
 RECORD = HERE.parent / "docs" / "flywheel-proof.md"
 
 
@@ -73,28 +85,32 @@ def settings(folder: Path, seed: int, scale: float, overrides: Mapping[str, Any]
     return flags
 
 
-def inverted() -> Step:
-    """The step `judge` with the scores of the two answers exchanged, so that in all that follows losers are winners."""
+def losers() -> Step:
+    """The step `select` with the two answers of every example exchanged: the same examples, and the loser's is to be learned.
+
+    A preference pair has both answers; an example of SFT gets what its loser said to the same turn.
+    """
 
     def inputs(config: Config, lake: Lake, *keys: str) -> Any:
-        return {"inverted": judge.inputs(config, lake, *keys)}
+        return {"losers": selection.inputs(config, lake, *keys)}
 
     def work(config: Config, lake: Lake, staging: Staging, *keys: str, unit: str) -> dict[str, int]:
-        counts = judge.judge(config, lake, staging, *keys, unit=unit)
-        rows = staging.read([unit])
-        names = [OTHER.get(name, name) for name in rows.column_names]
-        staging.keep(unit, rows.rename_columns(names).select(rows.column_names))
+        counts = selection.select(config, lake, staging, *keys, unit=unit)
+        if keys[1] != "ppo":  # its examples are prompts without answers
+            with lake.connect(["responses"]) as connection:
+                connection.register("selected", staging.read([unit]))
+                staging.keep(unit, connection.sql(EXCHANGED).to_arrow_table())
         return counts
 
-    return Step("judge", "verdicts", inputs, work, judge.units)
+    return Step("select", "training_sets", inputs, work)
 
 
 def turn(config: Config, lake: Lake, round_: str, control: bool) -> None:
     """All steps of a round and its release; what is done already is not done again."""
     for name, keys in round_plan(config, round_):
         started = time.monotonic()
-        if control and name == "judge" and keys[2] == TRAINING:
-            step = inverted()
+        if control and name == "select":
+            step = losers()
             summary = perform(step, config, lake, *keys) | publish(step, config, lake, *keys)
         else:
             summary = do(config, lake, name, *keys)

@@ -85,6 +85,7 @@ def test_a_round_turns_the_flywheel(first_night: Config) -> None:
     assert len(rows(first_night, "select 1 from promotions")) == 2
 
 
+@pytest.mark.slow
 def test_a_round_turns_on_s3_as_well(tiny: Config, s3_settings: dict[str, Any]) -> None:
     """The candidate's weights travel through the bucket: they are uploaded by training and fetched to fight."""
     config = tiny.model_copy(update={**s3_settings, "stages": ("sft",)})
@@ -255,7 +256,7 @@ def test_an_interrupted_step_keeps_its_finished_units(tiny: Config) -> None:
     assert perform(STEPS["generate"], tiny, lake, *SLICE)["answers"] == 2 * owed  # the two other contestants
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.soak)])
 def test_a_killed_round_goes_on_from_what_was_committed(tmp_path: Path, tiny_model: Path, kills: int) -> None:
     """kill -9 at several moments of a real `arena-etl run`; the run after the last one ends like an undisturbed one."""
     import yaml

@@ -141,7 +141,7 @@ class Session:
         self.stamp = found.stamp
         self._limits = limits
         self._worker = ThreadPoolExecutor(1)
-        self._connection = lake.connect([])
+        self._connection = lake.database()  # what it is locked down to is for the whole of it
         with opening_files(found.stamp.partition(";")[0]):
             self._connection.execute(";\n".join(found.statements))
         self._connection.execute(f"set allowed_paths = {literals(found.files)}")

@@ -63,6 +63,25 @@ class Storage:
 
         return s3fs.S3FileSystem(endpoint_url=self.s3_endpoint, use_listings_cache=False)
 
+    @cached_property
+    def data_filesystem(self) -> Any:
+        """The fsspec file system that DuckDB reads Parquet through: it trusts what ``remember`` told it.
+
+        DuckDB asks for a file's size and time a dozen times a query, and s3fs would ask the store each time.
+        """
+        if self.is_local:
+            return self.filesystem
+        import s3fs
+
+        return s3fs.S3FileSystem(endpoint_url=self.s3_endpoint, use_listings_cache=True)
+
+    def remember(self, uri: str, size: int, modified_ms: int) -> None:
+        """Tell ``data_filesystem`` about a file that never changes, as a Delta log names them. ``size``: bytes."""
+        path = uri.removeprefix("s3://")
+        modified = datetime.fromtimestamp(modified_ms / 1000, UTC)
+        entry = {"name": path, "type": "file", "size": size, "LastModified": modified}
+        self.data_filesystem.dircache[path] = [entry]
+
     def filesystem_of(self, url: str) -> Any:
         """The fsspec file system of any other place: S3 at the configured endpoint, else whatever the URL says."""
         import fsspec

@@ -172,7 +172,7 @@ def _compare(
             """,
             {"round": round_, "stage": stage, "stages": list(config.stages)},
         )
-        connection.execute("create or replace view battles as select * from fought")
+        connection.execute("create or replace temporary view battles as select * from fought")
         settings = _settings(config) | {"confidence": rule.confidence, "round": round_}
         scope_battles(connection, round_, [WIZARD_ARENA], breakdowns=["category"])
         draw_resamples(connection, settings)

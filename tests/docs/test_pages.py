@@ -15,7 +15,10 @@ from tests.docs.commands import check, lines, run
 LONG = [page for page in PAGES if "<!-- slow -->" in (ROOT / page).read_text(encoding="utf-8")]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow) if page.startswith("docs/tutorials/") else page for page in PAGES],
+)
 def test_what_a_page_says_works(page: str, folder: Path, request: pytest.FixtureRequest) -> None:
     if page == "docs/tutorials/s3.md":
         request.getfixturevalue("bucket")

@@ -45,6 +45,7 @@ def _publish(
 
 # On a busy machine eight processes take long to start; nothing here waits for a time to pass.
 pytestmark = pytest.mark.timeout(1800)
+ON_S3_TOO = pytest.mark.parametrize("config", ["folder", pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
 
 
 def race(config: Config, batches: list[tuple[str, int]]) -> tuple[dict[int, str | None], Lake]:
@@ -81,6 +82,7 @@ def commits(lake: Lake) -> int:
     return sum("key" in commit for commit in table.history())
 
 
+@ON_S3_TOO
 def test_of_eight_different_rounds_none_is_lost(config: Config) -> None:
     batches = [(f"2026-01-{day:02d}", day) for day in range(1, PROCESSES + 1)]
     outcomes, lake = race(config, batches)
@@ -90,6 +92,7 @@ def test_of_eight_different_rounds_none_is_lost(config: Config) -> None:
     check_releases(lake)
 
 
+@ON_S3_TOO
 def test_of_eight_versions_of_one_round_one_wins(config: Config) -> None:
     outcomes, lake = race(config, [("2026-01-01", rows) for rows in range(1, PROCESSES + 1)])
     [winner] = [rows for rows, error in outcomes.items() if error is None]
@@ -101,6 +104,7 @@ def test_of_eight_versions_of_one_round_one_wins(config: Config) -> None:
     check_releases(lake)
 
 
+@ON_S3_TOO
 def test_the_same_batch_from_eight_processes_is_there_once(config: Config) -> None:
     _, lake = race(config, [("2026-01-01", 5)] * PROCESSES)
     assert counts(lake) == {"2026-01-01": 5}

@@ -30,6 +30,11 @@ SECRETS = {
 BUCKET, PREFIX = "planted", "arena"
 
 
+def leaks(text: str) -> list[str]:
+    """The names of the secrets that a text tells."""
+    return [name for name, secret in SECRETS.items() if secret in text]
+
+
 @dataclass(frozen=True)
 class Night:
     """What a night left: its output, the requests to the store, the folder in which it worked, and the engine it asked."""
@@ -59,7 +64,7 @@ def _refused(body: dict[str, Any], number: int) -> Any:
     return fault(400, f"nothing for {SECRETS['ENGINE_KEY']}") if number == 1 else chat("It is 0.")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> Iterator[Night]:
     """A recorded round, but one rival is behind an endpoint with a key, and alerts go to an address with a token."""
     import s3fs

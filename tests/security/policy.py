@@ -59,5 +59,15 @@ def needs(request: dict[str, Any]) -> list[Need]:
     return [Need("s3:GetObject" if method in ("GET", "HEAD") else "s3:PutObject", key)]
 
 
+def wanted(requests: list[dict[str, Any]]) -> set[Need]:
+    """What all requests of the proxy's log need."""
+    return {need for request in requests for need in needs(request)}
+
+
+def refused(granted: dict[str, list[str]], requests: list[dict[str, Any]]) -> list[Need]:
+    """What the requests need and is not granted."""
+    return sorted((need for need in wanted(requests) if not allows(granted, need)), key=str)
+
+
 def _strings(text: str) -> list[str]:
     return [quoted or f"${{{name}}}" for quoted, name in re.findall(r'"([^"]+)"|(var\.\w+)', text)]

@@ -190,7 +190,11 @@ def test_broken_csv_rows(tmp_path: Path) -> None:
     ("name", "content", "reason"),
     [
         ("cut.parquet", None, r"source mine: cut\.parquet cannot be read: after row 0: "),
-        ("cut.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 1000, mtime=0)[:-20], r"source mine: cut\.jsonl\.gz cannot be read: "),
+        (
+            "cut.jsonl.gz",
+            gzip.compress(b'{"a": 1}\n' * 1000, mtime=0)[:-20],
+            r"source mine: cut\.jsonl\.gz cannot be read: ",
+        ),
         ("x.json", b'[{"instruction": "a"}, {"instr', r"x\.json cannot be read: after row \d+: "),
         ("x.csv", b"a,a\n1,2\n", r"x\.csv cannot be read: line 1: the first line must name the columns, each once"),
         ("x.jsonl", "{}".encode("utf-16"), r"x\.jsonl cannot be read: it is UTF-16: write it as UTF-8"),

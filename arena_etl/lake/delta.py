@@ -113,7 +113,8 @@ class Lake:
     def table(self, name: str, version: int | None = None) -> DeltaTable | None:
         """The Delta table at a version (None: newest), or None when nothing was ever committed to it.
 
-        The newest is opened once and then brought up to date: on S3 that is two requests, opening it up to fourteen.
+        The newest is opened once and then brought up to date: on S3 that is two requests, opening it up to fourteen. The
+        handle is for reading: it moves on with the next call, so a writer that checks before it writes has one of its own.
         """
         self.opened.add(name)
         with _understood(name):

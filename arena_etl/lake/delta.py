@@ -10,6 +10,7 @@ import json
 import random
 import re
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -182,7 +183,9 @@ class Lake:
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
         """Shared by all connections: a database of its own takes 20 ms for each. Their views and tables are temporary."""
-        return self.database()
+        database = self.database()
+        weakref.finalize(self, database.close)  # at the latest when the program ends, while its threads still can
+        return database
 
     def database(self) -> duckdb.DuckDBPyConnection:
         """An in-memory DuckDB of its own, for who changes its settings: it can read the files of the lake and has no view."""
@@ -200,8 +203,22 @@ class Lake:
         versions: Mapping[str, int] | None,
     ) -> None:
         for name in tables:
-            with opening_files(name):
-                connection.execute(view(TABLES[name], self.files(name, versions), schema))
+            files = self.files(name, versions)
+            with self.opening(name, files):
+                connection.execute(view(TABLES[name], files, schema))
+
+    @contextmanager
+    def opening(self, what: str, files: list[str]) -> Iterator[None]:
+        """Around the making of views, which looks into their files: an ArenaError names one that is gone or damaged."""
+        try:
+            yield
+        except (duckdb.Error, OSError) as error:
+            told = self.storage.astray(files) or reason(error).partition(" LINE ")[0]
+            raise ArenaError(
+                f"{what}: a file that the lake names cannot be read ({told}). {REMEDY}. If it is gone or damaged, bring it back "
+                "from a backup or the bucket's versions, or return to a release from before it (`arena-etl releases list`, "
+                "`arena-etl rollback`)."
+            ) from error
 
     def files(self, name: str, versions: Mapping[str, int] | None = None) -> list[str]:
         """The committed files of a table as DuckDB names them, sorted. ``versions`` as in ``connect``."""
@@ -333,19 +350,6 @@ class Lake:
                 },
                 storage_options=self.storage.delta_options,
             )
-
-
-@contextmanager
-def opening_files(what: str) -> Iterator[None]:
-    """Around the making of views, which looks into their files: one that is gone or damaged is an ArenaError that names it."""
-    try:
-        yield
-    except (duckdb.Error, OSError) as error:
-        raise ArenaError(
-            f"{what}: a file that the lake names cannot be read ({reason(error).partition(' LINE ')[0]}). {REMEDY}. If it is "
-            "gone or damaged, bring it back from a backup or the bucket's versions, or return to a release from before it "
-            "(`arena-etl releases list`, `arena-etl rollback`)."
-        ) from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import pyarrow as pa
 from arena_etl import config
 from arena_etl.errors import ArenaError, InputError
 from arena_etl.lake import sql
-from arena_etl.lake.delta import Lake, comments, literals, opening_files, view
+from arena_etl.lake.delta import Lake, comments, literals, view
 from arena_etl.lake.releases import Release, find, releases, retired, table_versions
 from arena_etl.lake.tables import TABLES, Column, Table
 
@@ -142,7 +142,7 @@ class Session:
         self._limits = limits
         self._worker = ThreadPoolExecutor(1)
         self._connection = lake.database()  # what it is locked down to is for the whole of it
-        with opening_files(found.stamp.partition(";")[0]):
+        with lake.opening(found.stamp.partition(";")[0], found.files):
             self._connection.execute(";\n".join(found.statements))
         self._connection.execute(f"set allowed_paths = {literals(found.files)}")
         self._connection.execute(

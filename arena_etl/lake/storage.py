@@ -3,7 +3,7 @@
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,6 +81,19 @@ class Storage:
         modified = datetime.fromtimestamp(modified_ms / 1000, UTC)
         entry = {"name": path, "type": "file", "size": size, "LastModified": modified}
         self.data_filesystem.dircache[path] = [entry]
+
+    def astray(self, uris: Iterable[str]) -> str | None:
+        """The first remembered file that the store does not have as it was told, and why; DuckDB's error may not name it."""
+        remembered = {} if self.is_local else self.data_filesystem.dircache
+        for uri in uris:
+            for known in remembered.get(uri.removeprefix("s3://"), []):
+                try:
+                    size = self.filesystem.info(uri)["size"]
+                except FileNotFoundError:
+                    return f"{uri} is gone"
+                if size != known["size"]:
+                    return f"{uri} has {size} bytes, not {known['size']}"
+        return None
 
     def filesystem_of(self, url: str) -> Any:
         """The fsspec file system of any other place: S3 at the configured endpoint, else whatever the URL says."""

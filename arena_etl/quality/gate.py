@@ -103,7 +103,7 @@ def load(table: Table) -> Suite:
     Raises InputError that names the file when it is missing, not JSON, names an unknown type, argument or severity,
     lacks an owner or runbook, has two expectations of one name, or holds rows by a check that is not about rows.
     """
-    gx = _great_expectations()
+    gx = great_expectations()
     file = resources.EXPECTATIONS / f"{table.name}.json"
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
@@ -193,15 +193,15 @@ def audit(
 
 
 @cache
-def _great_expectations() -> Any:
+def great_expectations() -> Any:
     """GX, imported once (5 to 10 s), without usage reports and log lines: what it has to say is in its results."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
-
-    # Cut at the root of its loggers: some below it set a level of their own.
+    # Cut at the root of its loggers: some below it set a level of their own, and its import alone logs 200 lines.
     logger = logging.getLogger("great_expectations")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
+    import great_expectations as gx
+
     return gx
 
 
@@ -342,7 +342,7 @@ def _validate(
     """GX's result of every rule, in the order of the rules; row indices in it count from 0."""
     if not rules:
         return []
-    gx = _great_expectations()
+    gx = great_expectations()
     import pandas
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

@@ -14,6 +14,8 @@ COPY --chown=airflow:0 sql /tmp/arena-etl/sql
 RUN pip install --no-cache-dir "/tmp/arena-etl[${EXTRAS}]" "apache-airflow[celery,cncf-kubernetes,postgres]==${AIRFLOW_VERSION}" \
  && rm -r /tmp/arena-etl
 
+COPY --chown=airflow:0 infra/images/airflow_local_settings.py ${AIRFLOW_HOME}/config/
+
 # The DAGs that travel inside the package.
 ENV AIRFLOW__CORE__DAGS_FOLDER=/home/airflow/.local/lib/python3.11/site-packages/arena_etl/_resources/dags \
     AIRFLOW__CORE__LOAD_EXAMPLES=False

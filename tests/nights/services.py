@@ -40,6 +40,9 @@ class Airflow:
         dags.mkdir()
         for file in DAGS.glob("arena_*.py"):
             (dags / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+        (folder / "airflow" / "config").mkdir(parents=True)
+        settings = "airflow_local_settings.py"
+        (folder / "airflow" / "config" / settings).write_text((INFRA / "images" / settings).read_text(encoding="utf-8"))
         nightly = dags / "arena_flywheel.py"
         text = every_two_minutes(nightly.read_text(encoding="utf-8"), datetime.now(UTC))
         nightly.write_text(text, encoding="utf-8")

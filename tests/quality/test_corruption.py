@@ -52,11 +52,11 @@ def test_fault_is_caught_by_the_gate_meant_for_it(
     assert any(fault.gate in expectation for expectation in caught), caught
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_forty_clean_rounds_raise_nothing_critical(tmp_path: Path) -> None:
-    rounds = Rounds(tmp_path / "lake", 40, seed=7)
-    for number in range(40):
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("count", [pytest.param(8, marks=pytest.mark.slow), pytest.param(40, marks=pytest.mark.soak)])
+def test_clean_rounds_raise_nothing_critical(tmp_path: Path, count: int) -> None:
+    rounds = Rounds(tmp_path / "lake", count, seed=7)
+    for number in range(count):
         for step, keys, batch in rounds.play(number):
             result = inspect(rounds, step, keys, batch)
             assert not result.stopped, result.reasons

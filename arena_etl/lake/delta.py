@@ -6,11 +6,11 @@ writers of one partition one wins even when the partition is new; and a task tha
 and changes nothing, which also covers a commit whose reply was lost.
 """
 
+import atexit
 import json
 import random
 import re
 import time
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from functools import cached_property
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
+from weakref import WeakSet
 
 import duckdb
 import pyarrow as pa
@@ -183,9 +184,8 @@ class Lake:
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
         """Shared by all connections: a database of its own takes 20 ms for each. Their views and tables are temporary."""
-        database = self.database()
-        weakref.finalize(self, database.close)  # at the latest when the program ends, while its threads still can
-        return database
+        _WITH_DATABASE.add(self)
+        return self.database()
 
     def database(self) -> duckdb.DuckDBPyConnection:
         """An in-memory DuckDB of its own, for who changes its settings: it can read the files of the lake and has no view."""
@@ -350,6 +350,16 @@ class Lake:
                 },
                 storage_options=self.storage.delta_options,
             )
+
+
+_WITH_DATABASE: WeakSet[Lake] = WeakSet()
+
+
+@atexit.register
+def _close() -> None:
+    """Before the interpreter is torn down, which DuckDB's threads may not outlive."""
+    for lake in _WITH_DATABASE:
+        lake._database.close()
 
 
 @contextmanager

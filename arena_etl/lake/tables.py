@@ -52,7 +52,7 @@ class Table:
 
 @cache
 def _arrow_schema(name: str) -> Any:
-    with duckdb.cursor() as connection:
+    with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         return connection.sql(TABLES[name].empty_select()).to_arrow_table().schema
 

@@ -1,7 +1,7 @@
-"""After every release: the reports of its rounds, and the site of all rounds and models.
+"""After the release of a backfill: the reports of its rounds, whose ratings changed, and the site of all rounds and models.
 
-It follows the asset `releases`: a night ends with one, a backfill too, whose rounds all get their reports anew, because their
-ratings changed. Triggered by hand, it makes the site alone.
+It follows the asset `releases`. A night releases too, and writes its report and the site itself: its events carry a partition
+key, and Airflow tells of those only DAGs whose schedule is partitioned. Triggered by hand, it makes the site alone.
 """
 
 from airflow.sdk import dag, get_current_context, task

@@ -83,11 +83,12 @@ def publish_release(round_: str, run: str) -> dict[str, Any]:
 
 
 def write_report(round_: str) -> str:
-    """Write the round's report and return where it lies."""
-    from arena_etl.reports import report
+    """Write the round's report, and the site of all rounds with it; where the report lies."""
+    from arena_etl.reports import report, site
 
     config, lake = _open()
     written = report.write(config, lake, round_)
+    site.write(config, lake)
     logger.info("report of round %s: %s", round_, written)
     return written
 

@@ -55,7 +55,7 @@ def resolve_round() -> str:
 
 plan = task(tasks.step_units)
 release = publishing("releases", tasks.publish_release).override(task_id="release")
-report = task(task_id="report")(tasks.write_report)
+report = task(task_id="report")(tasks.write_reports)
 alert = task(task_id="alert", trigger_rule=TriggerRule.ALL_DONE)(tasks.send_alerts)
 gates = task(task_id="gates", trigger_rule=TriggerRule.ALL_DONE)(tasks.check_gates)
 

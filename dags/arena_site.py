@@ -15,7 +15,7 @@ RELEASES = asset("releases")
 @task
 def site() -> str:
     events = get_current_context()["triggering_asset_events"].get(RELEASES, [])
-    return tasks.write_site(sorted({round_ for event in events for round_ in event.extra["rounds"]}))
+    return tasks.write_reports(*sorted({round_ for event in events for round_ in event.extra["rounds"]}))
 
 
 @dag(

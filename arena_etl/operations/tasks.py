@@ -82,24 +82,13 @@ def publish_release(round_: str, run: str) -> dict[str, Any]:
     return _announced(published, [round_])
 
 
-def write_report(round_: str) -> str:
-    """Write the round's report, and the site of all rounds with it; where the report lies."""
-    from arena_etl.reports import report, site
-
-    config, lake = _open()
-    written = report.write(config, lake, round_)
-    site.write(config, lake)
-    logger.info("report of round %s: %s", round_, written)
-    return written
-
-
-def write_site(rounds: list[str]) -> str:
-    """Write the reports of rounds anew, and the site of all; where its index lies."""
+def write_reports(*rounds: str) -> str:
+    """Write the reports of rounds, and with them the site of all rounds; where its index lies."""
     from arena_etl.reports import report, site
 
     config, lake = _open()
     for round_ in rounds:
-        report.write(config, lake, round_)
+        logger.info("report of round %s: %s", round_, report.write(config, lake, round_))
     return site.write(config, lake)
 
 

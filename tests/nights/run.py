@@ -54,7 +54,7 @@ CONTENTS = {
 
 
 def prefers(model: str, first: str, second: str) -> bool:
-    """Whether the judge likes the first answer better: the old one the longer, the new one the shorter."""
+    """Whether the judge likes the first answer better: the old one the shorter, the new one the longer."""
     return (len(first) > len(second)) == (model == "likes-long")
 
 
@@ -102,7 +102,7 @@ class Nights:
             "judge": {
                 "name": "judge",
                 "backend": "openai",
-                "checkpoint": "likes-long",
+                "checkpoint": "likes-short",
                 "base_urls": [stub.url],
                 "verifiers": False,
             },
@@ -199,8 +199,8 @@ def run(folder: Path) -> dict[str, Any]:
             newest = releases(Lake.open(nights.config))[-1].release_id
             facts["before"] = nights.person("leaderboard")
 
-            nights.configure({**nights.settings, "judge": nights.settings["judge"] | {"checkpoint": "likes-short"}})
-            conf = {"window": f"{rounds[0]}..{rounds[-1]}", "what": "judge", "reason": "the judge prefers brevity now"}
+            nights.configure({**nights.settings, "judge": nights.settings["judge"] | {"checkpoint": "likes-long"}})
+            conf = {"window": f"{rounds[0]}..{rounds[-1]}", "what": "judge", "reason": "the judge prefers detail now"}
             airflow("dags", "trigger", "arena_backfill", "--conf", json.dumps(conf))
             until(lambda: nights.finished("arena_backfill", 1), "the backfill", 1800)
             say("backfill released")

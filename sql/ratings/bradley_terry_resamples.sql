@@ -1,13 +1,9 @@
 -- Purpose: Bradley-Terry strengths of every model, for the data as they are and for resamples of them.
 -- Grain: scope, resample, model. Resample 0 is the data.
--- Inputs: pair_counts, components and outcomes, the rows of ratings/pair_counts, ratings/components and ratings/outcomes.
--- Parameters: $prior_games (0 or more), $scale, $base, $initial.
+-- Inputs: matrices and components, the rows of ratings/matrices and ratings/components.
+-- Parameters: $scale, $base, $initial.
 -- Method:
---   Every component is fitted by itself, in the data and in each resample, on square matrices: lists of one line per model,
---   which DuckDB multiplies about as fast as a numeric library.
---   The likelihood has a finite maximum if and only if every model can be reached from every other over won games (Ford
---   1957); finite says whether it has. $prior_games drawn games of each model against one virtual opponent keep undefeated
---   and winless models finite; a fit without a finite maximum gets at least one such game.
+--   Every component is fitted by itself, in the data and in each resample.
 --   The log likelihood is concave; Newton's method maximises it for all fits at once. A step d is shortened by
 --   ln(1 + r) / r, where r = max d - min d: with that it converges from any start. Fixed-point iterations (Zermelo's,
 --   Newman's) need no linear system but thousands of steps where one group of models nearly always beats another.
@@ -18,147 +14,16 @@
 --   Gauge: the mean of all log strengths of a component is 0. A model without a battle in a resample has no row there,
 --   since the resample says nothing about it: its interval rests on the resamples in which it fought. The others then
 --   keep the mean that they have in resample 0, so that a missing weak model does not push everybody down.
--- Source: Bradley and Terry, Biometrika 39 (1952); Ford, American Mathematical Monthly 64 (1957); step length: Sun and
---   Tran-Dinh, Generalized self-concordant functions, Mathematical Programming 178 (2019); conjugate gradients: Hestenes and
---   Stiefel, Journal of Research of the National Bureau of Standards 49 (1952); ties and scale as in LMSYS'
---   elo_analysis.py and Arena Learning (arXiv 2407.10627).
-with recursive pairs as (
-    select
-        scope,
-        component,
-        a.position as a,
-        b.position as b,
-        row_number() over (partition by scope, component order by a.position, b.position) as pair,
-        count(*) over (partition by scope, component) as pairs
-    from pair_counts
-    inner join (select scope, component, position, model as model_a from components) as a using (scope, model_a)
-    inner join (select scope, component, position, model as model_b from components) as b using (scope, component, model_b)
-),
-
--- Where a model's wins against another stand among the wins of both sides of all pairs; the place after them holds a 0.
-places as (
-    select scope, component, a as model, b as opponent, pair as place from pairs
-    union all
-    select scope, component, b, a, pairs + pair from pairs
-),
-
-graphs as (
-    select
-        scope,
-        component,
-        list(places order by model) as places
-    from (
-        select
-            scope,
-            component,
-            own.position as model,
-            list(coalesce(place, 2 * pairs + 1) order by other.position) as places
-        from components as own
-        inner join components as other using (scope, component)
-        inner join (select distinct scope, component, pairs from pairs) using (scope, component)
-        left join places
-            on places.scope = own.scope
-            and places.component = own.component
-            and places.model = own.position
-            and places.opponent = other.position
-        group by scope, component, own.position
-    )
-    group by scope, component
-),
-
-fits as (
-    select
-        scope,
-        component,
-        resample,
-        (row_number() over (order by scope, component, resample))::integer as fit,
-        (rank() over (order by scope, component))::integer as data_fit
-    from outcomes
-),
-
--- Line i of a matrix is model i against every model of its component.
-matrices as materialized (
-    select
-        fit,
-        list_transform(places, lambda line: list_select(wins, line)) as wins,
-        list_transform(places, lambda line: list_select(played, line)) as games,
-        list_transform(games, lambda line: (list_sum(line) > 0)::double) as present
-    from (
-        select
-            *,
-            list_concat(wins_a, wins_b, [0]) as wins,
-            list_concat(played_once, played_once, [0]) as played
-        from (
-            select *, list_transform(list_zip(wins_a, wins_b), lambda pair: pair[1] + pair[2]) as played_once
-            from outcomes
-        )
-    )
-    inner join graphs using (scope, component)
-    inner join fits using (scope, component, resample)
-),
-
--- From the first model of each fit: whom it reaches over won games (1, else 0), and over lost ones who reaches it.
-reached (fit, better_than, worse_than) using key (fit) as (
-    select
-        fit,
-        list_transform(present, lambda fought, i: (i = coalesce(list_position(present, 1), 0))::double) as better_than,
-        better_than as worse_than
-    from matrices
-    union
-    select
-        fit,
-        more_better_than,
-        more_worse_than
-    from (
-        select
-            fit,
-            better_than,
-            worse_than,
-            list_transform(better_than, lambda known, i: if(
-                known + list_dot_product(matrices.games[i], better_than) - list_dot_product(wins[i], better_than) > 0, 1, 0
-            )) as more_better_than,
-            list_transform(worse_than, lambda known, i: if(
-                known + list_dot_product(wins[i], worse_than) > 0, 1, 0
-            )) as more_worse_than
-        from reached
-        inner join matrices using (fit)
-    )
-    where list_sum(more_better_than) + list_sum(more_worse_than) > list_sum(better_than) + list_sum(worse_than)
-),
-
-priors as (
-    select
-        fit,
-        list_sum(better_than) + list_sum(worse_than) = 2 * list_sum(present) as finite,
-        greatest($prior_games::double, if(finite, 0, 1)) as prior_games
-    from reached
-    inner join matrices using (fit)
-),
-
--- The last line is the virtual opponent, whose games are the prior games.
-systems as materialized (
-    select
-        fit,
-        list_append(
-            list_transform(wins, lambda line, i: list_sum(line) + prior_games / 2 * present[i]),
-            prior_games / 2 * list_sum(present)
-        ) as scores,
-        list_append(
-            list_transform(matrices.games, lambda line, i: list_append(line, prior_games * present[i])),
-            list_append(list_transform(present, lambda fought: prior_games * fought), 0)
-        ) as games
-    from matrices
-    inner join priors using (fit)
-),
-
-newton (fit, strengths, steps, change) using key (fit) as (
+-- Source: Bradley and Terry, Biometrika 39 (1952); step length: Sun and Tran-Dinh, Generalized self-concordant functions,
+--   Mathematical Programming 178 (2019); conjugate gradients: Hestenes and Stiefel, Journal of Research of the National
+--   Bureau of Standards 49 (1952); ties and scale as in LMSYS' elo_analysis.py and Arena Learning (arXiv 2407.10627).
+with recursive newton (fit, strengths, steps, change) using key (fit) as (
     select
         fit,
         list_transform(scores, lambda score, i: ln((score + 0.5) / (list_sum(games[i]) - score + 0.5))) as strengths,
         0 as steps,
         'infinity'::double as change
-    from systems
-    inner join fits using (fit)
+    from matrices
     where fit = data_fit
     union
     select
@@ -251,12 +116,12 @@ newton (fit, strengths, steps, change) using key (fit) as (
                                     from newton
                                     where change > 1e-9 and steps < 200
                                     union all
-                                    select fits.fit, strengths, 0
+                                    select matrices.fit, strengths, 0
                                     from newton
-                                    inner join fits on fits.data_fit = newton.fit and fits.fit <> newton.fit
+                                    inner join matrices on matrices.data_fit = newton.fit and matrices.fit <> newton.fit
                                     where change <= 1e-9 or steps = 200
                                 )
-                                inner join systems using (fit)
+                                inner join matrices using (fit)
                             )
                         )
                     )
@@ -278,7 +143,10 @@ fitted as (
         finite
     from (
         select
-            fit,
+            scope,
+            component,
+            resample,
+            finite,
             change,
             unnest(present) as fought,
             unnest(strengths[:len(present)]) as strength,
@@ -286,8 +154,6 @@ fitted as (
         from newton
         inner join matrices using (fit)
     )
-    inner join fits using (fit)
-    inner join priors using (fit)
     inner join components using (scope, component, position)
     where fought > 0
 ),

@@ -48,6 +48,8 @@ INTERMEDIATES = {
     "pair_counts": "scope VARCHAR, model_a VARCHAR, model_b VARCHAR, wins_a DOUBLE, wins_b DOUBLE",
     "components": "scope VARCHAR, model VARCHAR, n BIGINT, component INTEGER, position INTEGER",
     "outcomes": "scope VARCHAR, component INTEGER, resample BIGINT, wins_a DOUBLE[], wins_b DOUBLE[]",
+    "matrices": "scope VARCHAR, component INTEGER, resample BIGINT, fit INTEGER, data_fit INTEGER, finite BOOLEAN, "
+    "present DOUBLE[], scores DOUBLE[], games DOUBLE[][]",
     "resampled_ratings": "scope VARCHAR, resample BIGINT, model VARCHAR, log_strength DOUBLE, rating DOUBLE, n BIGINT, "
     "converged BOOLEAN, component INTEGER, finite BOOLEAN",
     "style_pairs": "pair INTEGER, scope VARCHAR, model_a VARCHAR, model_b VARCHAR",

@@ -41,6 +41,7 @@ SOURCES = {
     "pair_counts": "ratings/pair_counts",
     "components": "ratings/components",
     "outcomes": "ratings/outcomes",
+    "matrices": "ratings/matrices",
     "resampled_ratings": "ratings/bradley_terry_resamples",
     "style_pairs": "ratings/style_pairs",
     "style_observations": "ratings/style_observations",

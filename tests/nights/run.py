@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from jinja2 import Template
 from arena_etl import config as configuration
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import releases, resolve
-from tests.nights.services import Airflow
+from tests.nights.services import Airflow, until
 from tests.services import end, s3
 from tests.stub_openai import chat, serve
 from tests.tiny_model import make_tiny_model
@@ -72,13 +72,15 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def until(holds: Callable[[], Any], what: str, seconds: float) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(1)
-    return found
+def every_two_minutes(dag: str, now: datetime) -> str:
+    """The text of the nightly DAG with other keys for its rounds: on a clock of two minutes, every tick is a year.
+
+    The first rounds are in the year 1000, whatever time it is: keys are made of a clock that is moved to ten o'clock.
+    """
+    nightly = 'run_offset=0, key_format="%Y-%m-%d"'
+    assert nightly in dag
+    ticks = (10 * 60 - now.hour * 60 - now.minute) // 2
+    return dag.replace(nightly, f'run_offset={ticks}, key_format="%H%M-%m-%d"')
 
 
 class Nights:
@@ -110,23 +112,12 @@ class Nights:
         self.file = folder / "nights.yaml"
         self.configure(self.settings)
         self.airflow = Airflow(folder, postgres.get_uri().replace("postgres:@", "postgres@"), self.file, KEYS)
+        nightly = folder / "dags" / "arena_flywheel.py"
+        nightly.write_text(every_two_minutes(nightly.read_text(encoding="utf-8"), datetime.now(UTC)), encoding="utf-8")
 
     def configure(self, chosen: Mapping[str, Any]) -> None:
         self.file.write_text(json.dumps(chosen), encoding="utf-8")  # JSON is YAML
         self.config = configuration.load(self.file)
-
-    def runs(self, dag: str, state: str) -> list[str]:
-        return [
-            key or run
-            for run, key in self.airflow.ask(
-                f"select run_id, partition_key from dag_run where dag_id = '{dag}' and state like '{state}' order by id"
-            )
-        ]
-
-    def finished(self, dag: str, number: int) -> bool:
-        if failed := self.runs(dag, "failed"):
-            raise RuntimeError(f"{dag}: {failed} failed; logs: {self.folder}")
-        return len(self.runs(dag, "success")) >= number
 
     def person(self, *arguments: str) -> str:
         """What a verb of the command line prints."""
@@ -169,19 +160,19 @@ def run(folder: Path) -> dict[str, Any]:
         began = time.monotonic()
         with airflow.service("scheduler") as scheduler:
             say("scheduler started")
-            until(lambda: nights.finished("arena_flywheel", 1), "the first night", 1200)
+            until(lambda: airflow.finished("arena_flywheel", 1), "the first night", 1200)
             facts["first_night_s"] = time.monotonic() - began
-            say(f"first night done: {nights.runs('arena_flywheel', 'success')}")
-            until(lambda: nights.runs("arena_flywheel", "running"), "the second night", 300)
+            say(f"first night done: {airflow.runs('arena_flywheel', 'success')}")
+            until(lambda: airflow.runs("arena_flywheel", "running"), "the second night", 300)
             until(lambda: midway(nights), "the middle of the second night", 300)
             end(scheduler, signal.SIGKILL)
             say("scheduler and its workers killed in the second night")
         with airflow.service("scheduler"):
-            until(lambda: len(nights.runs("arena_flywheel", "%")) == NIGHTS, "the third night", 1200)
+            until(lambda: len(airflow.runs("arena_flywheel")) == NIGHTS, "the third night", 1200)
             nights.settings["schedule"] = NEVER  # a paused DAG would not finish the run that it has begun
             nights.configure(nights.settings)
-            until(lambda: nights.finished("arena_flywheel", NIGHTS), "three nights", 1200)
-            rounds = facts["rounds"] = nights.runs("arena_flywheel", "success")
+            until(lambda: airflow.finished("arena_flywheel", NIGHTS), "three nights", 1200)
+            rounds = facts["rounds"] = airflow.runs("arena_flywheel", "success")
             say(f"nights done: {rounds}")
             facts["tasks"] = airflow.ask(
                 "select count(*), sum(greatest(try_number - 1, 0)) from task_instance where dag_id = 'arena_flywheel'"
@@ -202,9 +193,9 @@ def run(folder: Path) -> dict[str, Any]:
             nights.configure({**nights.settings, "judge": nights.settings["judge"] | {"checkpoint": "likes-long"}})
             conf = {"window": f"{rounds[0]}..{rounds[-1]}", "what": "judge", "reason": "the judge prefers detail now"}
             airflow("dags", "trigger", "arena_backfill", "--conf", json.dumps(conf))
-            until(lambda: nights.finished("arena_backfill", 1), "the backfill", 1800)
+            until(lambda: airflow.finished("arena_backfill", 1), "the backfill", 1800)
             say("backfill released")
-            until(lambda: nights.finished("arena_site", 1), "the site after the backfill", 300)
+            until(lambda: airflow.finished("arena_site", 1), "the site after the backfill", 300)
         backfilled = releases(Lake.open(nights.config))[-1].release_id
         assert backfilled == newest + 1, "the backfill is one release"
         facts["diff"] = nights.person("releases", "diff", str(newest), str(backfilled))

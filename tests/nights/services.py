@@ -4,9 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,14 @@ from tests.services import free_port, service, wait_for
 INFRA = Path(__file__).parents[2] / "infra"
 
 
-def every_two_minutes(dag: str, now: datetime) -> str:
-    """The text of the nightly DAG with other keys for its rounds: on a clock of two minutes, every tick is a year.
-
-    The first rounds are in the year 1000, whatever time it is: keys are made of a clock that is moved to ten o'clock.
-    """
-    nightly = 'run_offset=0, key_format="%Y-%m-%d"'
-    assert nightly in dag
-    ticks = (10 * 60 - now.hour * 60 - now.minute) // 2
-    return dag.replace(nightly, f'run_offset={ticks}, key_format="%H%M-%m-%d"')
+def until(holds: Callable[[], Any], what: str, seconds: float) -> Any:
+    """What ``holds`` returns as soon as that is true. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(1)
+    return found
 
 
 class Airflow:
@@ -43,9 +41,6 @@ class Airflow:
         (folder / "airflow" / "config").mkdir(parents=True)
         settings = "airflow_local_settings.py"
         (folder / "airflow" / "config" / settings).write_text((INFRA / "images" / settings).read_text(encoding="utf-8"))
-        nightly = dags / "arena_flywheel.py"
-        text = every_two_minutes(nightly.read_text(encoding="utf-8"), datetime.now(UTC))
-        nightly.write_text(text, encoding="utf-8")
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("ARENA_", "AIRFLOW"))},
             **secrets,
@@ -88,17 +83,25 @@ class Airflow:
             cursor.execute(query)
             return cursor.fetchall()
 
+    def runs(self, dag: str, state: str = "%") -> list[str]:
+        """The partition keys, else the names, of a DAG's runs in a state, oldest first."""
+        query = f"select run_id, partition_key from dag_run where dag_id = '{dag}' and state like '{state}' order by id"
+        return [key or run for run, key in self.ask(query)]
+
     def service(self, name: str) -> Any:
         return service([sys.executable, "-m", "airflow", name], self.environment, self.folder / f"{name}.log")
+
+    def finished(self, dag: str, number: int) -> bool:
+        """Whether so many runs of a DAG have succeeded. Raises RuntimeError when one failed."""
+        if failed := self.runs(dag, "failed"):
+            raise RuntimeError(f"{dag}: {failed} failed; logs: {self.folder}")
+        return len(self.runs(dag, "success")) >= number
 
     @contextmanager
     def started(self) -> Iterator[None]:
         """With api-server and dag-processor, after the DAGs were read."""
         with self.service("api-server"), self.service("dag-processor"):
             wait_for(self.port, "Airflow's api-server", 240)
-            deadline = time.monotonic() + 240
-            while self.ask("select count(*) from dag")[0][0] < len(list(DAGS.glob("arena_*.py"))):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(self("dags", "list-import-errors"))
-                time.sleep(3)
+            files = len(list(DAGS.glob("arena_*.py")))
+            until(lambda: self.ask("select count(*) from dag")[0][0] >= files, "all DAGs (list-import-errors?)", 240)
             yield

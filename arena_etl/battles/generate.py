@@ -66,10 +66,8 @@ def generate(
     contestant = entrant.contestant
     instructions = _instructions(config, lake, round_, stage, arena)[int(number) :: int(shards)]
 
-    elsewhere, kept = _existing(lake, staging, entrant, instructions)
+    answers, kept = _existing(lake, staging, entrant, instructions)
     staging.keep(unit, kept)
-    columns = (kept[name].to_pylist() for name in ("instruction_id", "turn", "text"))
-    answers = elsewhere | {(instruction, turn): text for instruction, turn, text in zip(*columns, strict=True)}
     owed = {(i.instruction_id, turn) for i in instructions for turn in range(1, len(i.turns) + 1)}
     missing = [i for i in instructions if any((i.instruction_id, t + 1) not in answers for t in range(len(i.turns)))]
     counts = {"answers": 0, "reused": len(owed & answers.keys()), "errors": 0}
@@ -129,35 +127,39 @@ def _instructions(config: Config, lake: Lake, round_: str, stage: str, arena: st
 def _existing(
     lake: Lake, staging: Staging, entrant: Entrant, instructions: list[Instruction]
 ) -> tuple[dict[Key, str | None], pa.Table]:
-    """What the contestant answered to these instructions before: in other partitions, and for this one.
+    """What the contestant answered to these instructions before, in any partition, and the rows for this one.
 
-    A recording costs nothing to play again and may have changed: of it, nothing is kept for this partition.
+    Of several answers the first partition's stands, as in sql/verdicts/due_games.sql. A recording costs nothing to play again
+    and may have changed: of it, nothing is kept for this partition.
     """
     parameters = {"contestant": entrant.contestant_id}
-    mine = "contestant_id = $contestant and instruction_id in (select instruction_id from wanted)"
+    mine = "contestant_id = $contestant and instruction_id in (select instruction_id from wanted) and text is not null"
+    here = staging.partition.predicate
     ids = pa.array([instruction.instruction_id for instruction in instructions], pa.string())
     with lake.connect(["responses"]) as connection:
         connection.register("wanted", pa.table({"instruction_id": ids}))
         connection.register("staged", staging.read())
-        elsewhere = connection.execute(
-            f"select instruction_id, turn, text from responses where {mine} and not ({staging.partition.predicate})",
-            parameters,
-        ).fetchall()
         kept: pa.Table = connection.sql(
             f"""
-            with here as (
-                select * from responses where {mine} and {staging.partition.predicate}
-                union all
-                select * from staged where {mine}
-            )
-            select * from here where text is not null and response_id is not null
+            select * from (select * from responses where {mine} and {here} union all select * from staged where {mine})
+            where response_id is not null
             qualify row_number() over (partition by instruction_id, turn order by created_at) = 1
             order by instruction_id, turn
             """,
             params=parameters,
         ).to_arrow_table()
-    answered = {(instruction_id, turn): text for instruction_id, turn, text in elsewhere}
-    return answered, kept.slice(0, 0) if entrant.contestant.backend == "recorded" else kept
+        if entrant.contestant.backend == "recorded":
+            kept = kept.slice(0, 0)
+        connection.register("kept", kept)
+        answered = connection.execute(
+            f"""
+            select instruction_id, turn, text
+            from (select * from responses where {mine} and not ({here}) union all by name select * from kept)
+            qualify row_number() over (partition by instruction_id, turn order by round, stage, arena) = 1
+            """,
+            parameters,
+        ).fetchall()
+    return {(instruction_id, turn): text for instruction_id, turn, text in answered}, kept
 
 
 def _is_file(contestant: Contestant) -> bool:

@@ -366,6 +366,7 @@ def _page(name: str, results: Sequence[Any]) -> str | None:
     """The results as a page of GX's Data Docs, with a few of the failing values."""
     if not results:
         return None
+    import numpy as np
     from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
@@ -375,6 +376,8 @@ def _page(name: str, results: Sequence[Any]) -> str | None:
             if key in result.result:
                 result.result[key] = result.result[key][:_SAMPLES]
         result.result.pop("unexpected_index_query", None)
+        if isinstance(value := result.result.get("observed_value"), np.generic):
+            result.result["observed_value"] = value.item()  # the page renders no number of numpy's
     passed = sum(bool(result.success) for result in results)
     whole = ExpectationSuiteValidationResult(
         results=list(results),

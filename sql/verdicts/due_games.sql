@@ -64,6 +64,24 @@ contestants as (
     select distinct unnest([model_a, model_b]) as contestant_id from pairs
 ),
 
+-- What failed is asked again, and rounds that ran at the same time may both have asked: one answer stands.
+standing as materialized (
+    select
+        instruction_id,
+        contestant_id,
+        turn,
+        response_id,
+        text
+    from responses
+    where
+        contestant_id in (select contestant_id from contestants)
+        and instruction_id in (select instruction_id from mine)
+    qualify row_number() over (
+        partition by instruction_id, contestant_id, turn
+        order by text is null, round, stage, arena
+    ) = 1
+),
+
 answers as materialized (
     select
         answer.instruction_id,
@@ -71,14 +89,11 @@ answers as materialized (
         answer.turn,
         any_value(answer.response_id) as response_id,
         list(earlier.text order by earlier.turn) as texts
-    from responses as answer
-    inner join responses as earlier
+    from standing as answer
+    inner join standing as earlier
         on earlier.instruction_id = answer.instruction_id
         and earlier.contestant_id = answer.contestant_id
         and earlier.turn <= answer.turn
-    where
-        answer.contestant_id in (select contestant_id from contestants)
-        and answer.instruction_id in (select instruction_id from mine)
     group by all
 ),
 

@@ -23,6 +23,17 @@ here as (
     select * from verdicts where round = $round and stage = $stage and arena = $arena
     union all by name
     select * from staged
+),
+
+-- As in verdicts/due_games.
+standing as (
+    select response_id
+    from responses
+    semi join mine using (instruction_id)
+    qualify row_number() over (
+        partition by instruction_id, contestant_id, turn
+        order by text is null, round, stage, arena
+    ) = 1
 )
 
 select here.*
@@ -32,8 +43,8 @@ semi join pairs using (model_a, model_b)
 where
     here.judge_id = $judge_id
     and here.parse_status not in ('engine_error', 'missing_response')
-    and here.response_a in (select response_id from responses)
-    and here.response_b in (select response_id from responses)
+    and here.response_a in (select response_id from standing)
+    and here.response_b in (select response_id from standing)
 qualify row_number() over (
     partition by here.instruction_id, here.turn, here.model_a, here.model_b, here.shown_first
     order by here.created_at

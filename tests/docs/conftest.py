@@ -37,7 +37,7 @@ def two_nights(first_night: Config, tiny_model: Path, tmp_path_factory: pytest.T
     shutil.copytree(first_night.root, folder / "lake")
     written = settings(folder, tiny_model)
     with (folder / "train.jsonl").open("a") as more:  # instructions for the nights to come
-        more.writelines(json.dumps(instruction(number, checked=True)) + "\n" for number in range(33, 65))
+        more.writelines(json.dumps(instruction(number, checked=True)) + "\n" for number in range(33, 97))
     sources = [source | {"path": Path(source["path"]).name} for source in written["sources"]]
     (folder / "arena.yaml").write_text(yaml.safe_dump(written | {"sources": sources}))
     _second_night(configuration.load(flags=written | {"root": str(folder / "lake")}))

@@ -1,6 +1,7 @@
 """Between a step and its readers: what a gate stops, what a person lets through, and the way back out of quarantine."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,14 @@ def test_gx_page_lies_beside_the_report_of_the_round(config: Config) -> None:
     put(config, "verdicts", make.batch("verdicts"), *KEYS)
     page = Path(config.root) / "reports" / KEYS[0] / "quality" / "verdicts-sft-training.html"
     assert "score_a" in page.read_text(encoding="utf-8")
+
+
+def test_gx_page_shows_the_shares_that_were_observed(config: Config) -> None:
+    """GX computes them with numpy and renders Python's numbers only."""
+    put(config, "responses", make.batch("responses"), *KEYS)
+    page = Path(config.root) / "reports" / KEYS[0] / "quality" / "responses-sft-training.html"
+    shown = " ".join(re.sub(r"<[^>]*>", " ", page.read_text(encoding="utf-8")).split())
+    assert "proportion of non-null values must be less than or equal to 0.02 . 0 " in shown
 
 
 def test_a_released_row_enters_on_the_next_run_and_stays(config: Config) -> None:

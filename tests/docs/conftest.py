@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "ARENA_QUALITY__MAX_ERROR_RATE": "1",
     "ARENA_ENGINE__DTYPE": "float32",
     "ARENA_RATINGS__RESAMPLES": "100",
+    "ARENA_WIZARD_ARENA__HARD": "8",
     "COLUMNS": "200",
 }
 
@@ -37,7 +38,7 @@ def two_nights(first_night: Config, tiny_model: Path, tmp_path_factory: pytest.T
     shutil.copytree(first_night.root, folder / "lake")
     written = settings(folder, tiny_model)
     with (folder / "train.jsonl").open("a") as more:  # instructions for the nights to come
-        more.writelines(json.dumps(instruction(number, checked=True)) + "\n" for number in range(33, 97))
+        more.writelines(json.dumps(instruction(number, checked=True)) + "\n" for number in range(33, 65))
     sources = [source | {"path": Path(source["path"]).name} for source in written["sources"]]
     (folder / "arena.yaml").write_text(yaml.safe_dump(written | {"sources": sources}))
     _second_night(configuration.load(flags=written | {"root": str(folder / "lake")}))

@@ -71,20 +71,22 @@ bench: setup ## Measure against named peers (benchmarks/README.md)
 	$(BENCH) benchmarks/style.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/openai_engine.py
-	$(BIN)/python benchmarks/judge_prefix.py
 	$(BIN)/python benchmarks/arena_stage.py
 	$(BIN)/python benchmarks/night.py
 	$(BIN)/python benchmarks/ingest.py
-	$(BIN)/python benchmarks/near_duplicates.py peer
 	$(BIN)/python benchmarks/near_duplicates.py peer --rows 1000000
 	$(BIN)/python benchmarks/near_duplicates.py increment
-	$(BIN)/python benchmarks/contamination.py
-	$(BIN)/python benchmarks/embedding.py
-	$(BIN)/python benchmarks/estimates.py
 	$(BIN)/python benchmarks/training.py train
 	$(BIN)/python benchmarks/training.py read
 	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/corruption.py
+ifneq ($(wildcard ../shared/data/instructions.parquet),)
+	$(BIN)/python benchmarks/judge_prefix.py
+	$(BIN)/python benchmarks/near_duplicates.py peer
+	$(BIN)/python benchmarks/contamination.py
+	$(BIN)/python benchmarks/embedding.py
+	$(BIN)/python benchmarks/estimates.py
+endif
 
 test: setup ## Run the tests, a module at a time on every core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

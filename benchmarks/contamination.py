@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import duckdb
 import typer
-from near_duplicates import DATA, Timing, fill, settle
+from near_duplicates import Timing, fill, settle
+from published import INSTRUCTIONS
 
 from arena_etl import config as configuration
 from arena_etl.config import Config, digest
@@ -68,7 +69,7 @@ KINDS: dict[str, Callable[[str], str]] = {
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Parquet with source, instruction and input.")] = DATA,
+    data: Annotated[Path, typer.Option(help="Parquet with source, instruction and input.")] = INSTRUCTIONS,
     background: Annotated[int, typer.Option(help="Other training instructions, at random; 0: all.")] = 5_000,
     items: Annotated[int, typer.Option(help="AlpacaEval prompts, at random; 0: all.")] = 0,
     similarity: Annotated[float, typer.Option(help="See decontamination.similarity.")] = 0.8,

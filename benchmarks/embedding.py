@@ -14,6 +14,7 @@ import duckdb
 import numpy as np
 import torch
 import typer
+from published import INSTRUCTIONS
 
 from arena_etl import config as configuration
 from arena_etl.config import Config
@@ -76,7 +77,9 @@ def floor_seconds(encoder: Encoder, texts: list[str], batch_size: int) -> float:
 
 
 def main(
-    instructions: Annotated[Path, typer.Argument(help="Parquet with the columns instruction and input.")],
+    instructions: Annotated[
+        Path, typer.Argument(help="Parquet with the columns instruction and input.")
+    ] = INSTRUCTIONS,
     rows: Annotated[int, typer.Option(help="Instructions of the sample.")] = 2_000,
     repeats: int = 3,
     as_json: Annotated[bool, typer.Option("--json")] = False,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import duckdb
 import numpy as np
 import typer
+from published import INSTRUCTIONS
 from scipy.stats import spearmanr
 
 from arena_etl.config import Config, Engine
@@ -48,7 +49,9 @@ def categories(config: Config, encoder: Encoder, rows: list[tuple[str, str]]) ->
 
 
 def main(
-    instructions: Annotated[Path, typer.Argument(help="Parquet with MT-Bench and the WizardLM test set in it.")],
+    instructions: Annotated[
+        Path, typer.Argument(help="Parquet with MT-Bench and the WizardLM test set in it.")
+    ] = INSTRUCTIONS,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Categories against MT-Bench's own and WizardLM's skills; difficulty against WizardLM's levels (rank correlation)."""

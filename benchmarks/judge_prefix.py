@@ -11,6 +11,7 @@ from typing import Annotated
 
 import duckdb
 import typer
+from published import DATA
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
@@ -82,7 +83,9 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def main(
-    data: Annotated[Path, typer.Argument(help="folder with alpaca_eval/outputs.parquet and instructions.parquet")],
+    data: Annotated[
+        Path, typer.Argument(help="folder with alpaca_eval/outputs.parquet and instructions.parquet")
+    ] = DATA,
     count: Annotated[int, typer.Option("--instructions", min=1)] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:

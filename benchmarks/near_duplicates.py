@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
+from published import INSTRUCTIONS
 from tqdm import tqdm
 
 from arena_etl import config as configuration
@@ -29,7 +30,6 @@ from arena_etl.lake.tables import TABLES
 from arena_etl.steps import perform
 
 app = typer.Typer(pretty_exceptions_enable=False, help=__doc__, no_args_is_help=True)
-DATA = Path(__file__).parents[2] / "shared" / "data" / "instructions.parquet"
 VOCABULARY = 20_000
 COPIES = 0.1  # share of the synthetic rows that are near-duplicates of another one
 CHUNK = 100_000
@@ -243,7 +243,7 @@ def side(name: str, root: str, result: Path) -> None:
 @app.command()
 def peer(
     rows: Annotated[int, typer.Option(help="Synthetic instructions; 0: the published ones.")] = 0,
-    data: Annotated[Path, typer.Option(help="Parquet with instruction and input.")] = DATA,
+    data: Annotated[Path, typer.Option(help="Parquet with instruction and input.")] = INSTRUCTIONS,
     reference: Annotated[bool, typer.Option(help="Also find the exact pairs, without hashing.")] = True,
 ) -> None:
     """Seconds, memory and pairs of each side over the same instructions, and the share of the exact pairs that it finds."""

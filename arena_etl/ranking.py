@@ -34,7 +34,7 @@ def draw_resamples(connection: duckdb.DuckDBPyConnection, settings: Mapping[str,
 def fit_bradley_terry(connection: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> None:
     """Create ``pair_counts`` and ``resampled_ratings`` from ``scoped_battles`` and its resamples.
 
-    Three statements where one could do: DuckDB plans a recursion anew wherever another one reads it.
+    ``matrices`` is a statement of its own because DuckDB plans a recursion anew wherever another one reads it.
     """
     for name in ("pair_counts", "components", "outcomes", "matrices"):
         sql.materialize(connection, name, f"ratings/{name}", **settings)

@@ -15,7 +15,7 @@ from arena_etl import config as configuration
 from arena_etl.config import Config, Contestant, Guards
 from arena_etl.errors import ArenaError, GateStopped
 from arena_etl.flywheel import STEPS, do, release_round
-from arena_etl.lake.delta import Lake
+from arena_etl.lake.delta import Lake, Partition
 from arena_etl.lake.releases import releases
 from arena_etl.operations.status import status
 from arena_etl.steps import perform
@@ -239,6 +239,21 @@ def test_a_step_before_its_turn_says_what_comes_first(tiny: Config, name: str) -
     keys = SLICE if name in ("judge", "merge") else SLICE[:2]
     with pytest.raises(ArenaError, match="comes first"):
         do(tiny, Lake.open(tiny), name, *keys)
+
+
+def test_an_answer_that_failed_in_another_round_is_asked_for_again(second_night: Config) -> None:
+    lake = Lake.open(second_night)
+    do(second_night, lake, "draw", NEXT, "sft")
+    drawn_next = f"from slices join instructions using (instruction_id) where slices.round = '{NEXT}'"
+    with lake.connect(["responses", "slices", "instructions"]) as connection:
+        failed = connection.sql(
+            f"select * replace ((select min(instruction_id) {drawn_next}) as instruction_id, null as text) from responses "
+            f"where stage = 'dpo' and arena = 'training' and contestant_id like 'references-%' and turn = 1 limit 1"
+        ).to_arrow_table()
+    lake.commit(Partition("responses", (ROUND, "dpo", "training")), failed, 1, {})
+    [(owed,)] = rows(second_night, f"select sum(turns) {drawn_next}")
+    unit = f"{failed['contestant_id'][0]}/0-of-1"
+    assert perform(STEPS["generate"], second_night, lake, NEXT, "sft", "training", unit=unit)["answers"] == owed
 
 
 def test_a_release_waits_for_rounds_that_are_half_done(tiny: Config) -> None:

@@ -111,7 +111,7 @@ class Nights:
         }
         self.file = folder / "nights.yaml"
         self.configure(self.settings)
-        self.airflow = Airflow(folder, postgres.get_uri().replace("postgres:@", "postgres@"), self.file, KEYS)
+        self.airflow = Airflow(folder, postgres.get_uri(), self.file, KEYS)
         nightly = folder / "dags" / "arena_flywheel.py"
         nightly.write_text(every_two_minutes(nightly.read_text(encoding="utf-8"), datetime.now(UTC)), encoding="utf-8")
 

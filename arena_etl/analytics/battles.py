@@ -1,4 +1,4 @@
-"""Merge the games of every pair into a battle (sql/battles/merge_games.sql, merge_panel.sql)."""
+"""Merge the games of every pair into a battle (sql/battles/merge_games.sql, merge_panel.sql, styled.sql)."""
 
 from typing import Any
 
@@ -18,8 +18,9 @@ def merge(
     config: Config, lake: Lake, staging: Staging, round_: str, stage: str, arena: str, unit: str
 ) -> dict[str, int]:
     """Stage the battles of an arena."""
-    with lake.connect(["verdicts"]) as connection:
-        sql.materialize(connection, "judge_battles", "battles/merge_games", round=round_, stage=stage, arena=arena)
+    partition = {"round": round_, "stage": stage, "arena": arena}
+    with lake.connect(["verdicts", "responses"]) as connection:
+        sql.materialize(connection, "judge_battles", "battles/merge_games", **partition)
         if config.panel.judges:
             members = connection.execute(
                 "select distinct judge_id from verdicts where judge_kind = 'model' and round = ? and stage = ? and arena = ? "
@@ -29,8 +30,11 @@ def merge(
             panel, rule, quorum = [name for (name,) in members], config.panel.rule, config.panel.quorum
             panel_id = f"panel-{digest([panel, rule, quorum])[:8]}"
             parameters = {"panel": panel, "panel_id": panel_id, "rule": rule, "quorum": quorum}
-            rows = sql.run(connection, "battles/merge_panel", **parameters).to_arrow_table()
+            sql.materialize(connection, "merged_battles", "battles/merge_panel", **parameters)
         else:
-            rows = connection.table("judge_battles").to_arrow_table()
+            connection.execute("create temporary view merged_battles as select * from judge_battles")
+        sql.materialize(connection, "judged_answers", "battles/judged_answers", **partition)
+        sql.materialize(connection, "answer_style", "battles/answer_style")
+        rows = sql.run(connection, "battles/styled").to_arrow_table()
     staging.write(unit, "battles", rows)
     return {"battles": rows.num_rows}

@@ -30,7 +30,7 @@ def inputs(config: Config, lake: Lake, round_: str) -> Any:
 def rate(config: Config, lake: Lake, staging: Staging, round_: str, unit: str) -> dict[str, int]:
     """Stage the ratings of every scope by the configured methods."""
     settings = config.ratings.model_dump()
-    with lake.connect(["battles", "instructions", "features", "responses"]) as connection:
+    with lake.connect(["battles", "instructions", "features"]) as connection:
         scope_battles(connection, round_, ARENAS, config.ratings.breakdowns)
         draw_resamples(connection, settings)
         rows = rate_scopes(connection, config.ratings.methods, {**settings, "round": round_})
@@ -41,7 +41,7 @@ def rate(config: Config, lake: Lake, staging: Staging, round_: str, unit: str) -
 def win_rates(config: Config, lake: Lake, staging: Staging, round_: str, unit: str) -> dict[str, int]:
     """Stage the win rates of every scope: pairwise, on average, and length-controlled against the baseline."""
     settings = config.ratings.model_dump() | {"baseline": _baseline(config)}
-    with lake.connect(["battles", "instructions", "features", "responses"]) as connection:
+    with lake.connect(["battles", "instructions", "features"]) as connection:
         scope_battles(connection, round_, ARENAS, config.ratings.breakdowns)
         draw_resamples(connection, settings)
         rows = pa.concat_tables(

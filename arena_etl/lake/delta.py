@@ -22,6 +22,7 @@ from weakref import WeakSet
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
@@ -32,6 +33,7 @@ from arena_etl.lake.tables import SCHEMA_VERSION, TABLES, Table
 
 RETENTION = "interval 3650 days"  # old versions stay readable; delta-rs would drop their log entries after 30 days
 CHECKPOINT = "10"  # commits; a reader of the log asks for all since the last one, each by itself
+COLUMNS = "arena_etl.columns"  # property of a table: how many columns it was created with
 MARKER = "arena-lake.json"
 ATTEMPTS = 8
 
@@ -69,6 +71,14 @@ class Partition:
 def fingerprint(inputs: Any) -> int:
     """A 60-bit number that names the inputs of a step; equal inputs (as JSON) have equal fingerprints."""
     return int(digest(inputs)[:15], 16)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files as DuckDB names them, sorted. ``uniform``: none was written before a column was added."""
+
+    paths: list[str]
+    uniform: bool
 
 
 class Lake:
@@ -146,9 +156,30 @@ class Lake:
         table = self.table(name)
         if table is None:
             return {}
-        found = (tuple(p[column] for column in TABLES[name].partition_by) for p in table.partitions())
-        committed = {values: table.transaction_version(Partition(name, values).key) for values in found}
-        return {values: number for values, number in sorted(committed.items()) if number}
+        found = sorted(tuple(p[column] for column in TABLES[name].partition_by) for p in table.partitions())
+        committed = self._transactions(name, table.version())
+        keys = {values: Partition(name, values).key for values in found}
+        return {values: committed[key] for values, key in keys.items() if committed.get(key)}
+
+    def _transactions(self, name: str, version: int) -> dict[str, int]:
+        """The last transaction of every key, up to a version of the table.
+
+        From the log itself (Delta protocol, Actions, Transaction Identifiers): delta-rs tells of one key at a time, and reads
+        the log since the last checkpoint anew for each.
+        """
+        log, files = self.storage.uri(name, "_delta_log"), self.storage.filesystem
+        transactions: dict[str, int] = {}
+        first = 0
+        if files.exists(pointer := f"{log}/_last_checkpoint"):
+            first = json.loads(files.cat_file(pointer))["version"] + 1
+            with files.open(f"{log}/{first - 1:020}.checkpoint.parquet") as file:
+                actions = pq.read_table(file, columns=["txn"])["txn"].drop_null().to_pylist()
+            transactions |= {action["appId"]: action["version"] for action in actions}
+        for number in range(first, version + 1):
+            for line in files.cat_file(f"{log}/{number:020}.json").splitlines():
+                if action := json.loads(line).get("txn"):
+                    transactions[action["appId"]] = action["version"]
+        return transactions
 
     def require(self, partition: Partition, remedy: str) -> int:
         """The fingerprint of a partition that a step builds on. Raises ArenaError while it is not published."""
@@ -204,7 +235,7 @@ class Lake:
     ) -> None:
         for name in tables:
             files = self.files(name, versions)
-            with self.opening(name, files):
+            with self.opening(name, files.paths):
                 connection.execute(view(TABLES[name], files, schema))
 
     @contextmanager
@@ -220,19 +251,20 @@ class Lake:
                 "`arena-etl rollback`)."
             ) from error
 
-    def files(self, name: str, versions: Mapping[str, int] | None = None) -> list[str]:
-        """The committed files of a table as DuckDB names them, sorted. ``versions`` as in ``connect``."""
+    def files(self, name: str, versions: Mapping[str, int] | None = None) -> Files:
+        """The committed files of a table. ``versions`` as in ``connect``."""
         known = versions is None or name in versions
         table = self.table(name, versions[name] if versions else None) if known else None
         if table is None:
-            return []
+            return Files([], uniform=True)
+        uniform = table.metadata().configuration.get(COLUMNS) == str(len(TABLES[name].columns))
         if self.storage.is_local:  # delta-rs answers with URLs, DuckDB wants paths
-            return sorted(unquote(file) for file in table.file_uris())
+            return Files(sorted(unquote(file) for file in table.file_uris()), uniform)
         added = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes", "modification_time"])
         found = {self.storage.uri(name, path): known for path, *known in zip(*added.to_pydict().values(), strict=True)}
         for file, (size, modified) in found.items():
             self.storage.remember(file, size, modified)
-        return sorted(found)
+        return Files(sorted(found), uniform)
 
     # Writing
 
@@ -347,7 +379,9 @@ class Lake:
                     "delta.logRetentionDuration": RETENTION,
                     "delta.deletedFileRetentionDuration": RETENTION,
                     "delta.checkpointInterval": CHECKPOINT,
+                    COLUMNS: str(len(declared.columns)),
                 },
+                raise_if_key_not_exists=False,
                 storage_options=self.storage.delta_options,
             )
 
@@ -377,13 +411,17 @@ def _newer(name: str, why: str) -> str:
     return f"{name}: written by a newer program than this ({why}). Install a newer arena_etl, or point `root` at another lake."
 
 
-def view(declared: Table, files: list[str], schema: str = "main") -> str:
-    """CREATE VIEW of a table: an explicit list of files, never a glob."""
+def view(declared: Table, files: Files, schema: str = "main") -> str:
+    """CREATE VIEW of a table: an explicit list of files, never a glob.
+
+    Where columns may be missing DuckDB looks into every file before each query, else only into those that it reads.
+    """
     body = declared.empty_select()
-    if files:
+    if files.paths:
         types = ", ".join(f"'{column}': VARCHAR" for column in declared.partition_by)  # a date-like round stays text
         hive = f", hive_partitioning=true, hive_types={{{types}}}" if types else ""
-        body += f" union all by name select * from read_parquet({literals(files)}, union_by_name=true{hive})"
+        mixed = "" if files.uniform else ", union_by_name=true"
+        body += f" union all by name select * from read_parquet({literals(files.paths)}{mixed}{hive})"
     columns = ", ".join(f'"{column}"' for column in declared.column_names)
     kind = "temporary view" if schema == "temp" else "view"
     return f'create or replace {kind} "{schema}"."{declared.name}" as select {columns} from ({body})'

@@ -66,6 +66,12 @@ SCOPE = Column("scope", "VARCHAR", "arena whose battles count, or a part of it s
 TURN = Column("turn", "INTEGER", "user turn that is answered, from 1")
 CREATED = Column("created_at", "TIMESTAMPTZ", "when the row was made, UTC")
 CONVERSATION = "STRUCT(role VARCHAR, content VARCHAR)[]"
+STYLE = {  # sql/battles/answer_style.sql
+    "length": "characters",
+    "headers": "Markdown headers",
+    "bold": "bold spans",
+    "lists": "list items",
+}
 
 _DECLARED = (
     Table(
@@ -348,7 +354,7 @@ _DECLARED = (
     ),
     Table(
         "battles",
-        "The games of a pair merged: sql/battles/merge_games.sql, and merge_recorded.sql for imported ones.",
+        "The games of a pair merged: sql/battles/merge_games.sql, and merge_recorded.sql for imported ones; styled.sql.",
         grain=("instruction_id", "turn", "model_a", "model_b", "judge_id"),
         partition_by=("round", "stage", "arena"),
         columns=(
@@ -391,6 +397,16 @@ _DECLARED = (
                 "VARCHAR",
                 "file that an imported battle comes from; null if it was fought here",
                 nullable=True,
+            ),
+            *(
+                Column(
+                    f"{feature}_{side}",
+                    "INTEGER",
+                    f"{meaning} of model_{side}'s answer; null if unknown",
+                    nullable=True,
+                )
+                for feature, meaning in STYLE.items()
+                for side in "ab"
             ),
         ),
     ),

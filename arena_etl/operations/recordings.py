@@ -387,7 +387,10 @@ def _rows(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, recordi
     parameters: dict[str, Any] = {"round": recording.round, "stage": recording.stage, "arena": recording.arena}
     match table:
         case "battles":
-            return sql.run(connection, "battles/merge_recorded", **parameters).to_arrow_table()
+            connection.register("judged_answers", _rows(connection, lake, "responses", recording))
+            sql.materialize(connection, "answer_style", "battles/answer_style")
+            sql.materialize(connection, "merged_battles", "battles/merge_recorded", **parameters)
+            return sql.run(connection, "battles/styled").to_arrow_table()
         case "slices":
             query = """
                 select

@@ -11,7 +11,17 @@
 --   frequent of the three results. disagreement_rate: pairs whose two orders name different results. score_spread: standard
 --   deviation of all scores. early_rows, late_rows and over_plan as in quality/responses.
 -- Source: position bias and agreement of two orders: Zheng et al. 2023, MT-Bench (arXiv 2306.05685), section 3.3.
-with games as (
+with answers as materialized (
+    select
+        instruction_id,
+        turn,
+        contestant_id,
+        response_id
+    from responses
+    semi join turns using (instruction_id, turn)
+),
+
+games as (
     select
         batch.instruction_id,
         batch.turn,
@@ -37,12 +47,12 @@ with games as (
         or (batch.response_b is not null and b.response_id is null) as orphan
     from staged_verdicts as batch
     left join turns on turns.instruction_id = batch.instruction_id and turns.turn = batch.turn
-    left join responses as a
+    left join answers as a
         on a.response_id = batch.response_a
         and a.contestant_id = batch.model_a
         and a.instruction_id = batch.instruction_id
         and a.turn = batch.turn
-    left join responses as b
+    left join answers as b
         on b.response_id = batch.response_b
         and b.contestant_id = batch.model_b
         and b.instruction_id = batch.instruction_id
@@ -67,6 +77,7 @@ known as (
         judge_id,
         shown_first
     from verdicts
+    semi join turns using (instruction_id)
     where (round, stage, arena) <> ($round::varchar, $stage::varchar, $arena::varchar)
 ),
 
@@ -88,9 +99,9 @@ owed as (
         sum(2 - coalesce(orders.orders, 0)) as missing
     from seats
     inner join turns on seats.checked is null or seats.checked = turns.checked
-    semi join responses as a
+    semi join answers as a
         on a.instruction_id = turns.instruction_id and a.turn = turns.turn and a.contestant_id = seats.model_a
-    semi join responses as b
+    semi join answers as b
         on b.instruction_id = turns.instruction_id and b.turn = turns.turn and b.contestant_id = seats.model_b
     left join orders
         on orders.instruction_id = turns.instruction_id

@@ -51,15 +51,17 @@ final_states as (
         scope,
         list_reduce(
             played,
-            lambda ratings, game: ratings[:game.low - 1]
-            || [ratings[game.low] + $k::double * (game.score - 1 / (1 + pow(
-                $base::double, (ratings[game.high] - ratings[game.low]) / $scale::double
-            )))]
-            || ratings[game.low + 1:game.high - 1]
-            || [ratings[game.high] - $k::double * (game.score - 1 / (1 + pow(
-                $base::double, (ratings[game.high] - ratings[game.low]) / $scale::double
-            )))]
-            || ratings[game.high + 1:],
+            lambda ratings, game: list_concat(
+                ratings[:game.low - 1],
+                [ratings[game.low] + $k::double * (game.score - 1 / (1 + pow(
+                    $base::double, (ratings[game.high] - ratings[game.low]) / $scale::double
+                )))],
+                ratings[game.low + 1:game.high - 1],
+                [ratings[game.high] - $k::double * (game.score - 1 / (1 + pow(
+                    $base::double, (ratings[game.high] - ratings[game.low]) / $scale::double
+                )))],
+                ratings[game.high + 1:]
+            ),
             ratings
         ) as ratings
     from games

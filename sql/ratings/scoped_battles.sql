@@ -1,7 +1,6 @@
 -- Purpose: the usable battles of the lake, once for every scope that they count in. All ratings and win rates start here.
 -- Grain: scope, position.
--- Inputs: battles; described, the rows of instructions/described; answer_style, the rows of ratings/answer_style (no
---   rows: the styles are unknown).
+-- Inputs: battles; described, the rows of instructions/described.
 -- Parameters: $round (last round that counts), $arenas (list), $breakdowns (list, out of category, difficulty, language,
 --   turn, judge, round).
 -- Method: every arena is a scope ('wizard_arena'), and so is every value of a breakdown in it
@@ -55,29 +54,25 @@ select
     row_number() over (
         partition by scope
         order by
-            memberships.round,
-            list_position(['sft', 'dpo', 'ppo'], memberships.stage),
-            memberships.instruction_id,
-            memberships.turn,
+            round,
+            list_position(['sft', 'dpo', 'ppo'], stage),
+            instruction_id,
+            turn,
             model_a,
             model_b,
             judge_id
     ) as position,
-    memberships.instruction_id,
+    instruction_id,
     model_a,
     model_b,
     score,
-    a.length as length_a,
-    b.length as length_b,
-    a.headers as headers_a,
-    b.headers as headers_b,
-    a.bold as bold_a,
-    b.bold as bold_b,
-    a.lists as lists_a,
-    b.lists as lists_b
+    length_a::double as length_a,
+    length_b::double as length_b,
+    headers_a::double as headers_a,
+    headers_b::double as headers_b,
+    bold_a::double as bold_a,
+    bold_b::double as bold_b,
+    lists_a::double as lists_a,
+    lists_b::double as lists_b
 from memberships
-left join answer_style as a
-    on a.instruction_id = memberships.instruction_id and a.turn = memberships.turn and a.contestant_id = model_a
-left join answer_style as b
-    on b.instruction_id = memberships.instruction_id and b.turn = memberships.turn and b.contestant_id = model_b
 order by scope, position;

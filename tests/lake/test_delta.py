@@ -6,10 +6,11 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from arena_etl import config as configuration
 from arena_etl.errors import ArenaError, InputError
-from arena_etl.lake.delta import MARKER, Lake, Partition, fingerprint
+from arena_etl.lake.delta import CHECKPOINT, COLUMNS, MARKER, Lake, Partition, fingerprint
 from arena_etl.lake.tables import SCHEMA_VERSION, TABLES
 from tests.quality.rows import batch
 
@@ -95,6 +96,37 @@ def test_restore_brings_the_contents_back_and_forgets_what_was_done_since(lake: 
     assert (lake.fingerprint(FIRST), lake.fingerprint(SECOND)) == (1, None)
     lake.commit(SECOND, slices("2026-01-06", 2), 9, {})
     assert counts(lake) == {"2026-01-05": 3, "2026-01-06": 2}
+
+
+def test_fingerprints_are_those_of_the_last_commits_past_every_checkpoint_and_back(lake: Lake) -> None:
+    rounds = [f"2026-01-{day:02}" for day in range(1, 2 * int(CHECKPOINT) + 4)]
+    for number, round_ in enumerate(rounds, 1):
+        lake.commit(Partition("slices", (round_, "sft")), slices(round_, 1), number, {})
+    before = lake.commit(FIRST, slices("2026-01-05", 2), 90, {})
+    lake.commit(FIRST, slices("2026-01-05", 3), 91, {})
+    lake.commit(SECOND, slices("2026-01-06", 0), 92, {})  # no rows, no partition
+    newest = {(round_, "sft"): number for number, round_ in enumerate(rounds, 1)} | {FIRST.values: 91}
+    assert lake.fingerprints("slices") == {values: n for values, n in newest.items() if values != SECOND.values}
+    lake.restore("slices", before)
+    assert lake.fingerprints("slices") == newest | {FIRST.values: 90}
+
+
+def test_a_column_that_was_added_is_null_in_older_files(lake: Lake) -> None:
+    older = slices("2026-01-05", 2).drop_columns("position")
+    place, options = lake.storage.uri("slices"), lake.storage.delta_options
+    DeltaTable.create(
+        place,
+        older.schema,
+        partition_by=["round", "stage"],
+        configuration={COLUMNS: str(older.num_columns)},
+        raise_if_key_not_exists=False,
+        storage_options=options,
+    )
+    write_deltalake(place, older, mode="append", storage_options=options)
+    lake.commit(SECOND, slices("2026-01-06", 2), 1, {})
+    with lake.connect(["slices"]) as connection:
+        found = connection.sql("select round, position from slices order by all nulls first").fetchall()
+    assert found == [("2026-01-05", None), ("2026-01-05", None), ("2026-01-06", 0), ("2026-01-06", 1)]
 
 
 def test_polars_reads_the_same_rows_as_duckdb(tmp_path: Any) -> None:

@@ -598,6 +598,7 @@ FAULTS = (
         "be_null(margin)/unusable",
         set_value("winner", "unusable", 0.1),
     ),
+    Fault("lost lengths", "battles/training", "not_be_null(length_b)/usable", set_value("length_b", None, 0.1)),
     Fault(
         "the draw takes test instructions",
         "slices",

@@ -138,7 +138,7 @@ def verdicts() -> list[Row]:
 
 
 def battles() -> list[Row]:
-    common = {**FOUGHT, "turn": 1, "model_a": A, "model_b": B, "judge_id": "j-1"}
+    common = {**FOUGHT, "turn": 1, "model_a": A, "model_b": B, "judge_id": "j-1", "length_a": 40, "length_b": 30}
     won = {"games": 2, "mean_a": 7.0, "mean_b": 4.0, "winner": "model_a", "margin": 3.0, "order_consistent": True}
     unusable = {"games": 1, "mean_a": None, "mean_b": None, "winner": "unusable", "margin": None,
                 "order_consistent": None}  # fmt: skip

@@ -15,7 +15,7 @@ import duckdb
 import yaml
 
 from arena_etl.lake import sql
-from arena_etl.lake.tables import TABLES
+from arena_etl.lake.tables import STYLE, TABLES
 
 CASES = Path(__file__).parent / "cases"
 DEFAULTS = {
@@ -36,10 +36,14 @@ def _columns(table: str) -> str:
 
 TRAINING_SET = ", ".join(f"{column.name} {column.type}" for column in TABLES["training_sets"].columns)
 
+# Without the columns that battles/styled adds.
+MERGED_BATTLE = ", ".join(f"{column.name} {column.type}" for column in TABLES["battles"].columns[: -2 * len(STYLE)])
+
 # Temporary tables that SQL files read from one another, beside the lake's own.
 INTERMEDIATES = {
     "answer_style": "instruction_id VARCHAR, contestant_id VARCHAR, turn INTEGER, "
-    "length DOUBLE, headers DOUBLE, bold DOUBLE, lists DOUBLE",
+    "length INTEGER, headers INTEGER, bold INTEGER, lists INTEGER",
+    "judged_answers": "instruction_id VARCHAR, contestant_id VARCHAR, turn INTEGER, text VARCHAR",
     "scoped_battles": "scope VARCHAR, position BIGINT, instruction_id VARCHAR, model_a VARCHAR, model_b VARCHAR, score DOUBLE, "
     "length_a DOUBLE, length_b DOUBLE, headers_a DOUBLE, headers_b DOUBLE, bold_a DOUBLE, bold_b DOUBLE, "
     "lists_a DOUBLE, lists_b DOUBLE",
@@ -98,7 +102,7 @@ INTERMEDIATES = {
     "figures": "subject VARCHAR, a DOUBLE, b DOUBLE, c DOUBLE",
     "seeds": "measure VARCHAR, usual DOUBLE, spread DOUBLE",
     "turns": "instruction_id VARCHAR, turn INTEGER, checked BOOLEAN, language VARCHAR",
-    "judge_battles": _columns("battles"),
+    **dict.fromkeys(("judge_battles", "merged_battles"), MERGED_BATTLE),
     "entrants": "name VARCHAR, contestant_id VARCHAR, subject VARCHAR",
     "seats": "name VARCHAR, judge_id VARCHAR, checked BOOLEAN, model_a VARCHAR, model_b VARCHAR",
     "actual": "stage VARCHAR, arena VARCHAR, kind VARCHAR, name VARCHAR, calls BIGINT, tokens_in BIGINT, tokens_out BIGINT, "

@@ -13,9 +13,7 @@ CASES = cases()
 FILES = sorted({case.file for case in CASES})
 # The files whose rows are a table of the lake.
 PUBLISHED = {
-    "battles/merge_games": "battles",
-    "battles/merge_panel": "battles",
-    "battles/merge_recorded": "battles",
+    "battles/styled": "battles",
     "ratings/elo": "ratings",
     "ratings/bradley_terry": "ratings",
     "ratings/style_controlled": "ratings",
@@ -37,7 +35,10 @@ PUBLISHED = {
 SOURCES = {
     "turns": "quality/turns",
     "scoped_battles": "ratings/scoped_battles",
-    "answer_style": "ratings/answer_style",
+    "answer_style": "battles/answer_style",
+    "judged_answers": "battles/judged_answers",
+    "judge_battles": "battles/merge_games",
+    "merged_battles": "battles/merge_panel",
     "pair_counts": "ratings/pair_counts",
     "components": "ratings/components",
     "outcomes": "ratings/outcomes",

@@ -228,10 +228,10 @@ def test_style_explains_part_of_the_verdicts_of_alpaca_eval() -> None:
     connection = empty_lake()
     connection.execute(f"set file_search_path = '{folder}'")
     connection.execute(
-        "insert into responses by name select instruction_id, model as contestant_id, 1 as turn, output as text, "
-        "'2026-01-01' as round, 'sft' as stage, 'training' as arena from 'outputs.parquet'"
+        "insert into judged_answers by name select instruction_id, model as contestant_id, 1 as turn, output as text "
+        "from 'outputs.parquet'"
     )
-    sql.materialize(connection, "answer_style", "ratings/answer_style")
+    sql.materialize(connection, "answer_style", "battles/answer_style")
     connection.execute(
         "insert into scoped_battles by name select 'overall' as scope, row_number() over () as position, "
         "instruction_id, baseline as model_a, model as model_b, "

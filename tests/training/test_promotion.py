@@ -83,6 +83,8 @@ def fought(
                 "battle_id": f"{n:032x}",
                 "winner": winners[score(n)],
                 "judge_id": "main-00000000",
+                "length_a": len(text("candidate", n)),
+                "length_b": len(text("champion", n)),
             }
             for n in range(instructions)
         ],

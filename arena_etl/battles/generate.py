@@ -105,9 +105,8 @@ def generate(
 def _instructions(config: Config, lake: Lake, round_: str, stage: str, arena: str) -> list[Instruction]:
     version = config.wizard_arena.version
     with lake.connect(["instructions", "slices", "wizard_arena"]) as connection:
-        rows = sql.run(
-            connection, "instructions/arena", round=round_, stage=stage, arena=arena, version=version
-        ).fetchall()
+        found = sql.run(connection, "instructions/arena", round=round_, stage=stage, arena=arena, version=version)
+        rows = found.project("instruction_id, category, [turn.content for turn in conversation], reference").fetchall()
     if not rows:
         remedy = (
             f"wizard_arena.version is {version}: `arena-etl wizard-arena build --version {version}` builds it."
@@ -129,8 +128,8 @@ def _existing(
 ) -> tuple[dict[Key, str | None], pa.Table]:
     """What the contestant answered to these instructions before, in any partition, and the rows for this one.
 
-    Of several answers the first partition's stands, as in sql/verdicts/due_games.sql. A recording costs nothing to play again
-    and may have changed: of it, nothing is kept for this partition.
+    Of several answers the first partition's stands, as in sql/verdicts/standing_answers.sql. A recording costs nothing to
+    play again and may have changed: of it, nothing is kept for this partition.
     """
     parameters = {"contestant": entrant.contestant_id}
     mine = "contestant_id = $contestant and instruction_id in (select instruction_id from wanted) and text is not null"

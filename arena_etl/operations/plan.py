@@ -122,12 +122,17 @@ class _Planner:
         }
         self._connection.register("entrants", self._entrants(names))
         self._connection.register("seats", self._seats(names))
-        conversations = sql.run(self._connection, "instructions/arena", **parameters).limit(SAMPLE).fetchall()
-        turns = [list(turns) for _, _, turns, _ in conversations]
+        sql.materialize(self._connection, "arena_instructions", "instructions/arena", **parameters)
+        sql.materialize(self._connection, "turns", "quality/turns")
+        conversations = self._connection.execute(
+            "select [turn.content for turn in conversation] from arena_instructions order by instruction_id limit ?",
+            [SAMPLE],
+        ).fetchall()
+        turns = [list(turns) for (turns,) in conversations]
         expected = {name: self._answer(self._contestant(name), turns) for name in names}
         lengths = [each.tokens_out for each in expected.values()]
         known = judges(self._config)
-        for kind, name, calls, done in sql.run(self._connection, "plan/calls", **parameters).fetchall():
+        for kind, name, calls, done in sql.run(self._connection, "plan/calls").fetchall():
             model = known.get(name) if kind == "verdict" else self._contestant(name)
             each = expected[name] if kind == "response" else self._verdict(name, turns, sum(lengths) / len(lengths))
             tokens_in, tokens_out = round(calls * each.tokens_in), round(calls * each.tokens_out)

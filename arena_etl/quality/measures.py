@@ -49,7 +49,9 @@ def measure(config: Config, lake: Lake, step: str, partition: Partition, staged:
         entrants = roster(config, lake, *partition.values) if fighting else []
         connection.register("entrants", _entrants(entrants))
         connection.register("seats", _seats(config, entrants))
-        sql.materialize(connection, "turns", "quality/turns", version=config.wizard_arena.version, **values)
+        fought = {**values, "version": config.wizard_arena.version}
+        sql.materialize(connection, "arena_instructions", "instructions/arena", **fought)
+        sql.materialize(connection, "turns", "quality/turns")
         settings = _settings(config, lake, values) | {"imported": step == IMPORT}
         sql.materialize(connection, "figures", name, **values, **settings)
         return _beside_usual(config, connection, partition.table, values)

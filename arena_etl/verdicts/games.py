@@ -95,6 +95,12 @@ def due_games(
         connection.register(
             "pairs", pa.Table.from_pylist([dict(zip(names.names, p, strict=True)) for p in pairs], names)
         )
+        for name, file in (
+            ("arena_instructions", "instructions/arena"),
+            ("shard", "verdicts/shard"),
+            ("standing_answers", "verdicts/standing_answers"),
+        ):
+            sql.materialize(connection, name, file, **parameters)
         kept = sql.run(connection, "verdicts/kept_verdicts", **parameters).to_arrow_table()
         sql.materialize(connection, "due_games", "verdicts/due_games", **parameters)
         [(count,)] = connection.sql("select coalesce(sum(len(games)), 0)::bigint from due_games").fetchall()

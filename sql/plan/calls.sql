@@ -1,37 +1,13 @@
 -- Purpose: the calls of an arena that a round needs, and how many of them are done.
 -- Grain: kind (response or verdict), name (contestant or judge).
--- Inputs: instructions, slices (with the draws that are still to come), wizard_arena, responses, verdicts; entrants (name,
+-- Inputs: turns, the rows of quality/turns (by the draws that are still to come); responses, verdicts; entrants (name,
 --   contestant_id: null for a contestant that does not exist yet); seats (name, judge_id,
 --   checked: as in verdicts/due_games, model_a, model_b: names of the pairs that the judge may judge).
--- Parameters: $round, $stage, $arena, $version (as in instructions/arena).
+-- Parameters: none.
 -- Method: every contestant answers every turn of every instruction. A judge gives two verdicts for every turn and pair, if
 --   the turn has a checker or not, as its seat says. A call is done when its row is there and not an error.
 -- Source: Arena Learning (arXiv 2407.10627), section 3.2.
-with fought as (
-    select
-        instruction_id,
-        checker,
-        unnest(range(1, len(conversation) + 1)) as turn
-    from instructions
-    where
-        ($arena = 'training' and instruction_id in (
-            select slices.instruction_id from slices where slices.round = $round and slices.stage = $stage
-        ))
-        or ($arena = 'wizard_arena' and $version is null and split in ('wizard_diverse', 'wizard_hard'))
-        or ($arena = 'wizard_arena' and instruction_id in (
-            select wizard_arena.instruction_id from wizard_arena where wizard_arena.version = $version
-        ))
-),
-
-turns as (
-    select
-        instruction_id,
-        turn,
-        nullif(json_extract(checker, '$[' || (turn - 1) || ']')::varchar, 'null') is not null as has_checker
-    from fought
-),
-
-answered as (
+with answered as (
     select distinct
         instruction_id,
         turn,
@@ -73,7 +49,7 @@ games as (
         count(*) * 2 as calls,
         sum(coalesce(judged.games, 0)) as done
     from seats
-    inner join turns on seats.checked is null or seats.checked = turns.has_checker
+    inner join turns on seats.checked is null or seats.checked = turns.checked
     left join entrants as a on a.name = seats.model_a
     left join entrants as b on b.name = seats.model_b
     left join judged

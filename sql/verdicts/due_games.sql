@@ -1,9 +1,9 @@
 -- Purpose: the games that a judge still owes an arena, with everything that it has to see.
 -- Grain: instruction_id, turn: what was said up to this turn, and the games on it that have no verdict yet.
--- Inputs: instructions, slices, wizard_arena, responses, verdicts (of all partitions), staged (verdicts that wait for their
---   audit), pairs (model_a, model_b: contestant_ids, model_a sorts before model_b).
--- Parameters: $round, $stage, $arena, $version (as in instructions/arena); $judge_id; $checked (true: turns with a checker, false:
---   those without, null: all); $shard, $shards (of the instructions).
+-- Inputs: shard and standing_answers, the rows of verdicts/shard and verdicts/standing_answers; verdicts (of all partitions), staged
+--   (verdicts that wait for their audit), pairs (model_a, model_b: contestant_ids, model_a sorts before model_b).
+-- Parameters: $round, $stage, $arena (the partition); $judge_id; $checked (true: turns with a checker, false: those without,
+--   null: all).
 -- Method: every pair of answers to a turn makes two games, each answer shown first once. A game has its verdict when the same
 --   judge (its id holds model, prompt and decoding) saw the same two answers (response_ids, which hold the dialogue before
 --   them) in the same order; in its own partition, a verdict without anything to judge (engine_error, missing_response) is
@@ -11,31 +11,7 @@
 --   share the longest prefix.
 --   texts of an answer are null where an earlier turn or this one has no answer.
 -- Source: Arena Learning (arXiv 2407.10627), section 3.2: all pairs, both orders.
-with fought as (
-    select
-        instruction_id,
-        conversation,
-        category,
-        reference,
-        checker
-    from instructions
-    where
-        ($arena = 'training' and instruction_id in (
-            select slices.instruction_id from slices where slices.round = $round and slices.stage = $stage
-        ))
-        or ($arena = 'wizard_arena' and $version is null and split in ('wizard_diverse', 'wizard_hard'))
-        or ($arena = 'wizard_arena' and instruction_id in (
-            select wizard_arena.instruction_id from wizard_arena where wizard_arena.version = $version
-        ))
-),
-
-mine as (
-    select *
-    from fought
-    qualify (row_number() over (order by instruction_id) - 1) % $shards::bigint = $shard::bigint
-),
-
-turns as (
+with turns as (
     select
         instruction_id,
         category,
@@ -44,7 +20,7 @@ turns as (
         turn,
         -- The list has a JSON null for a turn without a checker.
         nullif(json_extract(checker, '$[' || (turn - 1) || ']')::varchar, 'null') as checker
-    from mine
+    from shard
     cross join lateral (select unnest(range(1, len(conversation) + 1)) as turn)
 ),
 
@@ -60,28 +36,6 @@ items as (
     where $checked::boolean is null or $checked = (checker is not null)
 ),
 
-contestants as (
-    select distinct unnest([model_a, model_b]) as contestant_id from pairs
-),
-
--- What failed is asked again, and rounds that ran at the same time may both have asked: one answer stands.
-standing as materialized (
-    select
-        instruction_id,
-        contestant_id,
-        turn,
-        response_id,
-        text
-    from responses
-    where
-        contestant_id in (select contestant_id from contestants)
-        and instruction_id in (select instruction_id from mine)
-    qualify row_number() over (
-        partition by instruction_id, contestant_id, turn
-        order by text is null, round, stage, arena
-    ) = 1
-),
-
 answers as materialized (
     select
         answer.instruction_id,
@@ -89,8 +43,8 @@ answers as materialized (
         answer.turn,
         any_value(answer.response_id) as response_id,
         list(earlier.text order by earlier.turn) as texts
-    from standing as answer
-    inner join standing as earlier
+    from standing_answers as answer
+    inner join standing_answers as earlier
         on earlier.instruction_id = answer.instruction_id
         and earlier.contestant_id = answer.contestant_id
         and earlier.turn <= answer.turn

@@ -154,7 +154,10 @@ class Rounds:
     def _turns(self, keys: tuple[str, ...]) -> list[str]:
         with self.lake.connect(["instructions", "slices", "wizard_arena"]) as connection:
             found = sql.run(
-                connection, "quality/turns", version=None, **dict(zip(("round", "stage", "arena"), keys, strict=True))
+                connection,
+                "instructions/arena",
+                version=None,
+                **dict(zip(("round", "stage", "arena"), keys, strict=True)),
             )
             return [row[0] for row in found.fetchall()]
 

@@ -89,6 +89,12 @@ INTERMEDIATES = {
     "reason VARCHAR, subscope VARCHAR, length_a DOUBLE, length_b DOUBLE, headers_a DOUBLE, headers_b DOUBLE, bold_a DOUBLE, "
     "bold_b DOUBLE, lists_a DOUBLE, lists_b DOUBLE",
     "pairs": "model_a VARCHAR, model_b VARCHAR",
+    **dict.fromkeys(
+        ("arena_instructions", "shard"),
+        'instruction_id VARCHAR, conversation STRUCT("role" VARCHAR, "content" VARCHAR)[], category VARCHAR, '
+        "language VARCHAR, reference VARCHAR[], checker VARCHAR",
+    ),
+    "standing_answers": "instruction_id VARCHAR, contestant_id VARCHAR, turn INTEGER, response_id VARCHAR, text VARCHAR",
     "given": "line BIGINT, raw VARCHAR",
     "landing": "part INTEGER, line BIGINT, source_id VARCHAR, content UBIGINT",
     "settled": "line_sha256 VARCHAR, source_id VARCHAR, rules VARCHAR",

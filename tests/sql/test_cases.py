@@ -34,6 +34,9 @@ PUBLISHED = {
 # The files whose rows other files read.
 SOURCES = {
     "turns": "quality/turns",
+    "arena_instructions": "instructions/arena",
+    "shard": "verdicts/shard",
+    "standing_answers": "verdicts/standing_answers",
     "scoped_battles": "ratings/scoped_battles",
     "answer_style": "battles/answer_style",
     "judged_answers": "battles/judged_answers",

@@ -30,16 +30,15 @@ def _battles_sentence(fought: Mapping[str, int]) -> str:
 
 
 def _selection_sentence(stages: list[Row]) -> str:
-    parts = []
-    for stage in stages:
-        selected = stage["funnel"]["selected"] if stage["funnel"] else None
-        label = stage["name"].upper()
-        parts.append(
-            f"{label} has not selected its examples yet"
-            if selected is None
-            else f"{label} selected {count(selected)} example{'' if selected == 1 else 's'}"
-        )
-    return f"{', and '.join(parts)}."
+    selected = {stage["name"].upper(): stage["funnel"] and stage["funnel"]["selected"] for stage in stages}
+    done = [(name, number) for name, number in selected.items() if number is not None]
+    parts = [
+        f"{name} {count(number)}" if place else f"{name} selected {count(number)} example{'' if number == 1 else 's'}"
+        for place, (name, number) in enumerate(done)
+    ]
+    parts += [f"{name} has not selected yet" for name, number in selected.items() if number is None]
+    *earlier, last = parts
+    return f"{', '.join(earlier)} and {last}." if earlier else f"{last}."
 
 
 def _champion_sentence(stages: list[Row], names: Mapping[str, str]) -> str:

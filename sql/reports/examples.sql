@@ -3,7 +3,7 @@
 -- Inputs: training_sets, responses, verdicts.
 -- Parameters: $round, $stage, $size (examples wanted).
 -- Method: the clearest example of every category first, then the second ones; of equal margins the smaller example id.
---   For SFT the loser's answer is no part of the training set and is looked up. Words are those of the parsed games
+--   What is no part of the training set is looked up: for SFT the loser's answer, for PPO both. Words are those of the parsed games
 --   between the two answers, the one that showed the chosen answer first before the other; a judge calls what it sees
 --   first A.
 with stage_examples as (
@@ -20,6 +20,16 @@ shown as (
         row_number() over (order by place_in_category, margin desc, example_id) as position
     from stage_examples
     qualify position <= $size
+),
+
+answers as (
+    select
+        instruction_id,
+        turn,
+        contestant_id,
+        text
+    from responses
+    where round = $round and stage = $stage and arena = 'training'
 ),
 
 games as (
@@ -65,18 +75,19 @@ select
     shown.category,
     shown.margin,
     shown.prompt,
-    shown.chosen,
-    coalesce(shown.rejected, responses.text) as rejected,
+    coalesce(shown.chosen, winners.text) as chosen,
+    coalesce(shown.rejected, losers.text) as rejected,
     shown.chosen_model,
     shown.rejected_model,
     words.words
 from shown
-left join responses
-    on responses.round = $round
-    and responses.stage = $stage
-    and responses.arena = 'training'
-    and responses.instruction_id = shown.instruction_id
-    and responses.turn = shown.turn
-    and responses.contestant_id = shown.rejected_model
+left join answers as winners
+    on winners.instruction_id = shown.instruction_id
+    and winners.turn = shown.turn
+    and winners.contestant_id = shown.chosen_model
+left join answers as losers
+    on losers.instruction_id = shown.instruction_id
+    and losers.turn = shown.turn
+    and losers.contestant_id = shown.rejected_model
 left join words using (example_id)
 order by shown.position;

@@ -24,4 +24,4 @@ select
     curve
 from training_runs
 where round = $round
-order by stage, run_id;
+order by list_position(['sft', 'dpo', 'rm', 'ppo'], stage), run_id;

@@ -120,7 +120,7 @@ def test_the_page_says_what_happened(found: Page) -> None:
     assert "Round 2026-01-01" in found.text
     assert "Release 1, published" in found.text and "by tester: nightly" in found.text
     assert "3 battles were fought, 3 on fresh training instructions and 0 on the test set; in 67%" in found.text
-    assert "SFT selected 1 example, and DPO selected 0 examples." in found.text
+    assert "SFT selected 1 example and DPO 0." in found.text
     assert "was promoted (+10.0 rating points, interval +1.0 to +20.0)" in found.text
     assert f"after DPO there was no candidate (r); the champion is new: {HOSTILE}." in found.text
 
@@ -280,7 +280,7 @@ def test_stopped_after_the_battles(config: Config, lake: Lake) -> None:
     tables = full_round()
     commit(lake, {name: tables[name] for name in reached})
     found = page(config, lake, as_of="head")
-    assert "SFT has not selected its examples yet, and DPO has not selected its examples yet." in found.text
+    assert "SFT has not selected yet and DPO has not selected yet." in found.text
     assert f"No promotion has been decided yet; the champion is still {config.target.contestant_id}." in found.text
     assert "Examples selected - -" in found.section("selection")
     assert "Nothing has been trained." in found.section("training")

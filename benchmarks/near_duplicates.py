@@ -289,7 +289,7 @@ def increment(
                 settle(config, name, "tonight")
                 timing.stop()
                 result[name] = timing.found()
-            files = Lake.open(config).files("signatures").paths
+            files = Lake.open(config).files("signatures")
             result["signature_bytes"] = round(sum(Path(file).stat().st_size for file in files) / (size + NIGHT))
             results.append(result)
             sys.stderr.write(json.dumps(result) + "\n")

@@ -178,7 +178,7 @@ def read(count: int = 50_000, repeats: int = 5, as_json: Annotated[bool, typer.O
         lake.commit(
             Partition("training_sets", (ROUND, "dpo")), pa.Table.from_pylist(examples(count), schema=schema), 1, {}
         )
-        files = lake.files("training_sets").paths
+        files = lake.files("training_sets")
         mine, checks, theirs = [], [], []
         job = Job(ROUND, "dpo", 1)
         for number in range(repeats + 1):  # the first is a warm-up

@@ -33,7 +33,6 @@ from arena_etl.lake.tables import SCHEMA_VERSION, TABLES, Table
 
 RETENTION = "interval 3650 days"  # old versions stay readable; delta-rs would drop their log entries after 30 days
 CHECKPOINT = "10"  # commits; a reader of the log asks for all since the last one, each by itself
-COLUMNS = "arena_etl.columns"  # property of a table: how many columns it was created with
 MARKER = "arena-lake.json"
 ATTEMPTS = 8
 
@@ -71,14 +70,6 @@ class Partition:
 def fingerprint(inputs: Any) -> int:
     """A 60-bit number that names the inputs of a step; equal inputs (as JSON) have equal fingerprints."""
     return int(digest(inputs)[:15], 16)
-
-
-@dataclass(frozen=True)
-class Files:
-    """Files as DuckDB names them, sorted. ``uniform``: none was written before a column was added."""
-
-    paths: list[str]
-    uniform: bool
 
 
 class Lake:
@@ -235,7 +226,7 @@ class Lake:
     ) -> None:
         for name in tables:
             files = self.files(name, versions)
-            with self.opening(name, files.paths):
+            with self.opening(name, files):
                 connection.execute(view(TABLES[name], files, schema))
 
     @contextmanager
@@ -251,20 +242,19 @@ class Lake:
                 "`arena-etl rollback`)."
             ) from error
 
-    def files(self, name: str, versions: Mapping[str, int] | None = None) -> Files:
-        """The committed files of a table. ``versions`` as in ``connect``."""
+    def files(self, name: str, versions: Mapping[str, int] | None = None) -> list[str]:
+        """The committed files of a table as DuckDB names them, sorted. ``versions`` as in ``connect``."""
         known = versions is None or name in versions
         table = self.table(name, versions[name] if versions else None) if known else None
         if table is None:
-            return Files([], uniform=True)
-        uniform = table.metadata().configuration.get(COLUMNS) == str(len(TABLES[name].columns))
+            return []
         if self.storage.is_local:  # delta-rs answers with URLs, DuckDB wants paths
-            return Files(sorted(unquote(file) for file in table.file_uris()), uniform)
+            return sorted(unquote(file) for file in table.file_uris())
         added = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes", "modification_time"])
         found = {self.storage.uri(name, path): known for path, *known in zip(*added.to_pydict().values(), strict=True)}
         for file, (size, modified) in found.items():
             self.storage.remember(file, size, modified)
-        return Files(sorted(found), uniform)
+        return sorted(found)
 
     # Writing
 
@@ -367,23 +357,25 @@ class Lake:
 
     def create(self, declared: Table) -> DeltaTable:
         """The Delta table of a declaration, created empty when it is not there."""
+        place, options = self.storage.uri(declared.name), self.storage.delta_options
         with _understood(declared.name):
-            return DeltaTable.create(
-                self.storage.uri(declared.name),
-                schema=declared.arrow_schema(),
-                mode="ignore",
-                partition_by=list(declared.partition_by),
-                name=declared.name,
-                description=declared.meaning,
-                configuration={
-                    "delta.logRetentionDuration": RETENTION,
-                    "delta.deletedFileRetentionDuration": RETENTION,
-                    "delta.checkpointInterval": CHECKPOINT,
-                    COLUMNS: str(len(declared.columns)),
-                },
-                raise_if_key_not_exists=False,
-                storage_options=self.storage.delta_options,
-            )
+            try:
+                return DeltaTable.create(
+                    place,
+                    schema=declared.arrow_schema(),
+                    mode="ignore",
+                    partition_by=list(declared.partition_by),
+                    name=declared.name,
+                    description=declared.meaning,
+                    configuration={
+                        "delta.logRetentionDuration": RETENTION,
+                        "delta.deletedFileRetentionDuration": RETENTION,
+                        "delta.checkpointInterval": CHECKPOINT,
+                    },
+                    storage_options=options,
+                )
+            except CommitFailedError:  # somebody created it between the look and the commit
+                return DeltaTable(place, storage_options=options)
 
 
 _WITH_DATABASE: WeakSet[Lake] = WeakSet()
@@ -411,17 +403,13 @@ def _newer(name: str, why: str) -> str:
     return f"{name}: written by a newer program than this ({why}). Install a newer arena_etl, or point `root` at another lake."
 
 
-def view(declared: Table, files: Files, schema: str = "main") -> str:
-    """CREATE VIEW of a table: an explicit list of files, never a glob.
-
-    Where columns may be missing DuckDB looks into every file before each query, else only into those that it reads.
-    """
+def view(declared: Table, files: list[str], schema: str = "main") -> str:
+    """CREATE VIEW of a table: an explicit list of files, never a glob."""
     body = declared.empty_select()
-    if files.paths:
+    if files:
         types = ", ".join(f"'{column}': VARCHAR" for column in declared.partition_by)  # a date-like round stays text
         hive = f", hive_partitioning=true, hive_types={{{types}}}" if types else ""
-        mixed = "" if files.uniform else ", union_by_name=true"
-        body += f" union all by name select * from read_parquet({literals(files.paths)}{mixed}{hive})"
+        body += f" union all by name select * from read_parquet({literals(files)}, union_by_name=true{hive})"
     columns = ", ".join(f'"{column}"' for column in declared.column_names)
     kind = "temporary view" if schema == "temp" else "view"
     return f'create or replace {kind} "{schema}"."{declared.name}" as select {columns} from ({body})'

@@ -93,7 +93,7 @@ def views(lake: Lake, as_of: str | None = None, since: str | None = None) -> Vie
         for name, declared in TABLES.items():
             found = lake.files(name, versions)
             statements += [view(declared, found, schema), *comments(declared, schema)]
-            files.update(found.paths)
+            files.update(found)
     for file, derived in _DERIVED.items():
         statements += [f"create or replace view {derived.name} as {sql.load(file)}", *comments(derived)]
     nothing = "head" if since else "none"

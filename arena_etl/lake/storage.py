@@ -109,8 +109,9 @@ class Storage:
             self.filesystem.pipe_file(path, content)
             return
         self.filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        self.filesystem.pipe_file(f"{path}.tmp", content)
-        self.filesystem.mv(f"{path}.tmp", path)
+        mine = f"{path}.{uuid.uuid4().hex}.tmp"  # others may write the same file at the same moment
+        self.filesystem.pipe_file(mine, content)
+        self.filesystem.mv(mine, path)
 
     @property
     def delta_options(self) -> dict[str, str]:

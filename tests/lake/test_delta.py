@@ -1,6 +1,8 @@
 """Committing partitions: exactly once, whole, and without losing a neighbour."""
 
 import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
@@ -10,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from arena_etl import config as configuration
 from arena_etl.errors import ArenaError, InputError
-from arena_etl.lake.delta import CHECKPOINT, COLUMNS, MARKER, Lake, Partition, fingerprint
+from arena_etl.lake.delta import CHECKPOINT, MARKER, Lake, Partition, fingerprint
 from arena_etl.lake.tables import SCHEMA_VERSION, TABLES
 from tests.quality.rows import batch
 
@@ -118,8 +120,6 @@ def test_a_column_that_was_added_is_null_in_older_files(lake: Lake) -> None:
         place,
         older.schema,
         partition_by=["round", "stage"],
-        configuration={COLUMNS: str(older.num_columns)},
-        raise_if_key_not_exists=False,
         storage_options=options,
     )
     write_deltalake(place, older, mode="append", storage_options=options)
@@ -127,6 +127,21 @@ def test_a_column_that_was_added_is_null_in_older_files(lake: Lake) -> None:
     with lake.connect(["slices"]) as connection:
         found = connection.sql("select round, position from slices order by all nulls first").fetchall()
     assert found == [("2026-01-05", None), ("2026-01-05", None), ("2026-01-06", 0), ("2026-01-06", 1)]
+
+
+def test_a_table_may_be_created_by_several_at_once(config: configuration.Config) -> None:
+    together = threading.Barrier(8)
+
+    def create(lake: Lake) -> set[str]:
+        for table in TABLES.values():
+            together.wait(60)
+            lake.create(table)
+        return set(lake.heads())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(
+            found == TABLES.keys() - {"releases"} for found in pool.map(create, [Lake.open(config) for _ in range(8)])
+        )
 
 
 def test_polars_reads_the_same_rows_as_duckdb(tmp_path: Any) -> None:

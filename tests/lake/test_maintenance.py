@@ -38,7 +38,7 @@ def test_compaction_leaves_rows_steps_and_releases_as_they_are(config: Config, l
     nights(config, lake, 3)
     done = {each.table: each for each in compact(lake)}
     assert (done["decisions"].files_before, done["decisions"].files_after) == (3, 1)
-    assert len(lake.files("decisions").paths) == 1
+    assert len(lake.files("decisions")) == 1
     assert [rows(lake, as_of) for as_of in ("1", "2", "3", "head")] == [(1, 1), (2, 2), (3, 3), (3, 3)]
     assert lake.fingerprint(FIRST) == 3
     assert [each.files_after for each in compact(lake) if each.table == "decisions"] == [1]

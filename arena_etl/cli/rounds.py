@@ -79,10 +79,14 @@ def battle(
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
-    """Draw the stage's slice and let the contestants answer."""
+    """Draw the stage's slice, register the contestants and let them answer."""
     round_ = parse_round(round_)
     draw = [("draw", (round_, stage))] if arena == TRAINING else []
-    do_steps([*draw, ("generate", (round_, stage, arena))], as_json, acceptance=acceptance_of(accept, reason))
+    do_steps(
+        [*draw, ("register", (round_, stage)), ("generate", (round_, stage, arena))],
+        as_json,
+        acceptance=acceptance_of(accept, reason),
+    )
 
 
 @app.command()

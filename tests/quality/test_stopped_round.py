@@ -74,7 +74,11 @@ def test_stopped_told_repaired_told(tmp_path: Path, receiver: Receiver) -> None:
     assert "expect_column_proportion_of_non_null_values_to_be_between(error)" in {
         problem["expectation"] for problem in report["standing"] if problem["stops"]
     }
-    assert [page.rpartition("/")[2] for page in report["pages"]] == ["responses-sft-training.html", "slices-sft.html"]
+    assert [page.rpartition("/")[2] for page in report["pages"]] == [
+        "models-sft.html",
+        "responses-sft-training.html",
+        "slices-sft.html",
+    ]
     assert {message["channel"] for message in report["alerts"]} == {"stdout", "on-call"}
 
     record(tmp_path, QUESTIONS)
@@ -82,5 +86,6 @@ def test_stopped_told_repaired_told(tmp_path: Path, receiver: Receiver) -> None:
     assert repaired.returncode == 0, repaired.stderr
     assert [message["type"] for message in receiver.received] == ["failure", "success"]
     assert "recovered" in receiver.received[1]["title"]
-    with lake.connect(["responses"]) as connection:
+    with lake.connect(["responses", "models"]) as connection:
         assert connection.sql("select count(*), count(text) from responses").fetchall() == [(16, 16)]
+        assert connection.sql("select role from models order by role").fetchall() == [("rival",), ("target",)]

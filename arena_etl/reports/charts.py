@@ -162,10 +162,13 @@ def categories(rows: Sequence[Row]) -> Chart:
         alt.Chart(_values([row for row in data if row["rate"] is not None]))
         .mark_bar(cornerRadiusEnd=2)
         .encode(
-            x=alt.X("rate:Q", title="win rate", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%")),
+            x=alt.X(
+                "rate:Q", title="win rate", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5)
+            ),
             y=alt.Y("category:N", title=None),
             yOffset=alt.YOffset("where:N", sort=order),
-            color=alt.Color("where:N", sort=order, title=None),
+            # A legend of one line does not fit a phone.
+            color=alt.Color("where:N", sort=order, title=None, legend=alt.Legend(columns=2)),
             tooltip=[
                 _text("category"),
                 _text("where", "battles"),

@@ -22,9 +22,10 @@ ImageFormat = Literal["svg", "png"]
 
 # In files: legible on white and on near-black. Pages put their own colours in their place.
 INK, LINE, FIRST, SECOND, THIRD, FOURTH = "#737a84", "#73798455", "#3d82c9", "#cf7326", "#3f9a6c", "#a268c4"
+FIFTH, SIXTH = "#c25a80", "#918a2c"
 _PAGE_COLOURS = {INK: "var(--soft)", LINE: "var(--line)", FIRST: "var(--accent)", SECOND: "var(--second)",
-                 THIRD: "var(--third)", FOURTH: "var(--fourth)"}  # fmt: skip
-SERIES = [FIRST, SECOND, THIRD, FOURTH]
+                 THIRD: "var(--third)", FOURTH: "var(--fourth)", FIFTH: "var(--fifth)", SIXTH: "var(--sixth)"}  # fmt: skip
+SERIES = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH]  # three stages in two arenas
 _WIDTH = 560
 _VEGA_LITE = "6.4"
 

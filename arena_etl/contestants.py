@@ -6,7 +6,7 @@ from pathlib import Path
 from arena_etl.config import Config, Contestant, Model
 from arena_etl.engines import store
 from arena_etl.errors import ArenaError
-from arena_etl.lake.delta import Lake
+from arena_etl.lake.delta import Lake, Partition
 from arena_etl.rounds import WIZARD_ARENA, fought_in
 
 LOCAL = ("transformers", "vllm", "reward")  # backends that load the weights into this process
@@ -89,6 +89,11 @@ def champion(config: Config, lake: Lake, round_: str, stage: str) -> Contestant:
     if row is None:
         return config.target
     return config.target.model_copy(update={"name": row[0], "checkpoint": row[1], "revision": None})
+
+
+def has_trained(lake: Lake, round_: str, stage: str) -> bool:
+    """Whether the stage's training is published, with a checkpoint or without."""
+    return lake.fingerprint(Partition("training_runs", (round_, stage))) is not None
 
 
 def candidate(config: Config, lake: Lake, round_: str, stage: str) -> Contestant | None:

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from arena_etl.config import Config
-from arena_etl.contestants import Entrant, roster
-from arena_etl.lake.delta import Lake, Partition
+from arena_etl.contestants import Entrant, has_trained, roster
+from arena_etl.lake.delta import Lake
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 from arena_etl.rounds import TRAINING, WIZARD_ARENA
@@ -49,5 +49,4 @@ def register(config: Config, lake: Lake, staging: Staging, round_: str, stage: s
 
 def _entrants(config: Config, lake: Lake, round_: str, stage: str) -> list[Entrant]:
     """Who fights on the test set; before the stage has trained, who fights for its examples."""
-    trained = lake.fingerprint(Partition("training_runs", (round_, stage))) is not None
-    return roster(config, lake, round_, stage, WIZARD_ARENA if trained else TRAINING)
+    return roster(config, lake, round_, stage, WIZARD_ARENA if has_trained(lake, round_, stage) else TRAINING)

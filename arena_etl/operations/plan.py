@@ -16,12 +16,12 @@ import duckdb
 import pyarrow as pa
 
 from arena_etl.config import Config, Contestant, Model
-from arena_etl.contestants import candidate, champion, checkpoint_dir, opener
+from arena_etl.contestants import candidate, champion, checkpoint_dir, has_trained, opener
 from arena_etl.engines.tokens import token_counter
 from arena_etl.errors import GateStopped
 from arena_etl.instructions import slices
 from arena_etl.lake import sql
-from arena_etl.lake.delta import Lake, Partition
+from arena_etl.lake.delta import Lake
 from arena_etl.lake.staging import Staging
 from arena_etl.lake.tables import TABLES
 from arena_etl.quality.judges import calibrated_judges
@@ -110,7 +110,7 @@ class _Planner:
         config, lake = self._config, self._lake
         holder = champion if arena == WIZARD_ARENA else opener
         self._contestants = {c.name: c for c in (holder(config, lake, self._round, stage), *config.rivals)}
-        trained = lake.fingerprint(Partition("training_runs", (self._round, stage))) is not None
+        trained = has_trained(lake, self._round, stage)
         self._candidate = candidate(config, lake, self._round, stage) if trained else None
         fights = arena == WIZARD_ARENA and (self._candidate is not None or not trained)
         names = [*self._contestants, *([CANDIDATE] if fights else [])]

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
 from arena_etl import config as configuration
 from arena_etl.errors import ArenaError, InputError
@@ -116,13 +116,7 @@ def test_fingerprints_are_those_of_the_last_commits_past_every_checkpoint_and_ba
 def test_a_column_that_was_added_is_null_in_older_files(lake: Lake) -> None:
     older = slices("2026-01-05", 2).drop_columns("position")
     place, options = lake.storage.uri("slices"), lake.storage.delta_options
-    DeltaTable.create(
-        place,
-        older.schema,
-        partition_by=["round", "stage"],
-        storage_options=options,
-    )
-    write_deltalake(place, older, mode="append", storage_options=options)
+    write_deltalake(place, older, partition_by=["round", "stage"], storage_options=options)
     lake.commit(SECOND, slices("2026-01-06", 2), 1, {})
     with lake.connect(["slices"]) as connection:
         found = connection.sql("select round, position from slices order by all nulls first").fetchall()

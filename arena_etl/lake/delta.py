@@ -210,8 +210,12 @@ class Lake:
         return self.database()
 
     def database(self) -> duckdb.DuckDBPyConnection:
-        """An in-memory DuckDB of its own, for who changes its settings: it can read the files of the lake and has no view."""
+        """An in-memory DuckDB of its own, for who changes its settings: it can read the files of the lake and has no view.
+
+        It keeps the footers of files: every view looks into all files of its table, and data files never change.
+        """
         connection = duckdb.connect()
+        connection.execute("set global parquet_metadata_cache = true")
         connection.execute("set global TimeZone = 'UTC'; set enable_progress_bar = false")
         if not self.storage.is_local:
             connection.register_filesystem(self.storage.data_filesystem)

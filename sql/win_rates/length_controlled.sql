@@ -166,8 +166,8 @@ rates as (
         resample,
         sum(weight / (1 + exp(-skill - difficulty_effect * difficulty))) / sum(weight) as rate
     from fits
-    inner join observations using (fit)
-    inner join weights using (resample, cluster)
+    left join weights using (resample) -- a left one, for its place: elsewhere, fits times observations were held in memory
+    inner join observations using (fit, cluster)
     where change <= 1e-6
     group by fit, resample
 ),

@@ -119,7 +119,7 @@ def with_sql(file: Path, resamples: int = 0) -> dict[str, float]:
                 instruction_id,
                 model_a,
                 model_b,
-                case winner when 'model_a' then 1.0 when 'tie' then 0.5 when 'model_b' then 0.0 end::double as score
+                map {{'model_a': 1.0, 'tie': 0.5, 'model_b': 0.0}}[winner]::double as score
             from '{file}'
             """
         )

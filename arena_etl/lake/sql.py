@@ -47,8 +47,8 @@ def run(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> 
 
     Raises InputError for an unknown file, a file that is not one statement, and parameters that are missing.
     """
-    query, bound = _prepare(connection, name, parameters)
-    return connection.sql(query, params=bound)
+    statement, bound = _prepare(connection, name, load(name), parameters)
+    return connection.sql(statement, params=bound)
 
 
 def materialize(connection: duckdb.DuckDBPyConnection, table: str, name: str, **parameters: Any) -> None:
@@ -56,15 +56,17 @@ def materialize(connection: duckdb.DuckDBPyConnection, table: str, name: str, **
 
     For inputs that several files share, such as the resampled ratings. Parameters and errors as in ``run``.
     """
-    query, bound = _prepare(connection, name, parameters)
     identifier = '"' + table.replace('"', '""') + '"'
-    connection.execute(f"create or replace temporary table {identifier} as {query}", bound)
+    text = f"create or replace temporary table {identifier} as {load(name)}"
+    statement, bound = _prepare(connection, name, text, parameters)
+    connection.execute(statement, bound)
 
 
 def _prepare(
-    connection: duckdb.DuckDBPyConnection, name: str, parameters: dict[str, Any]
-) -> tuple[str, dict[str, Any] | None]:
-    statements = connection.extract_statements(load(name))
+    connection: duckdb.DuckDBPyConnection, name: str, text: str, parameters: dict[str, Any]
+) -> tuple[duckdb.Statement, dict[str, Any] | None]:
+    """The one statement of ``text``, which has the file in it, parsed for good, and what it binds."""
+    statements = connection.extract_statements(text)
     if len(statements) != 1:
         raise InputError(f"sql/{name}.sql holds {len(statements)} statements: keep one per file.")
     statement = statements[0]
@@ -72,4 +74,4 @@ def _prepare(
     if missing:
         raise InputError(f"sql/{name}.sql needs {', '.join('$' + parameter for parameter in missing)}: pass a value.")
     # None, not an empty mapping: a statement without parameters refuses any.
-    return statement.query, {key: parameters[key] for key in sorted(statement.named_parameters)} or None
+    return statement, {key: parameters[key] for key in sorted(statement.named_parameters)} or None

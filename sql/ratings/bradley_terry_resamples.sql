@@ -9,8 +9,9 @@
 --   Newman's) need no linear system but thousands of steps where one group of models nearly always beats another.
 --   The linear system of a step is solved by conjugate gradients, whose rounds only multiply the matrix: with 200 models
 --   many times faster than a factorisation. Where they end early, the next step goes on from there.
---   A fit stops when a full step would be shorter than 1e-9, or after 200 steps (converged = false). Those of the resamples
---   start where the fit of the data ended.
+--   Convergence is quadratic: after a step of length r whose linear system is solved, the maximum is less than r * r away, and
+--   a fit stops when that is 1e-9. Where the system is not solved, r itself must be. After 200 steps a fit
+--   stops as well (converged = false). Those of the resamples start where the fit of the data ended.
 --   Gauge: the mean of all log strengths of a component is 0. A model without a battle in a resample has no row there,
 --   since the resample says nothing about it: its interval rests on the resamples in which it fought. The others then
 --   keep the mean that they have in resample 0, so that a missing weak model does not push everybody down.
@@ -30,11 +31,15 @@ with recursive newton (fit, strengths, steps, change) using key (fit) as (
         fit,
         list_transform(strengths, lambda strength, i: strength + moves[i] * if(spread > 0, ln(1 + spread) / spread, 1)),
         steps + 1,
-        spread
+        if(solved, spread * spread, spread)
     from (
         select
-            *,
-            list_max(moves) - list_min(moves) as spread
+            fit,
+            strengths,
+            steps,
+            list_transform(solution.moves, lambda move, i: move / roots[i]) as moves,
+            list_max(moves) - list_min(moves) as spread,
+            solution.error <= error * 1e-12 as solved
         from (
             -- Conjugate gradients, in units in which the curvature along every strength is 1. Equal moves of all models
             -- change nothing and would drift: drift gives them the same curvature. A lambda over a list of one value names
@@ -43,45 +48,45 @@ with recursive newton (fit, strengths, steps, change) using key (fit) as (
                 fit,
                 strengths,
                 steps,
-                list_transform(
-                    list_reduce(
-                        range(least(len(strengths), 4 * (steps + 1))),
-                        lambda now, round: list_transform([{
-                            'path': list_transform(list_zip(now.direction, roots), lambda cell: cell[1] / cell[2]),
-                            'drift': list_dot_product(now.direction, roots) / list_dot_product(roots, roots)
-                        }], lambda along: list_transform([
-                            list_transform(information, lambda line, i: now.direction[i]
-                                - list_dot_product(line, along.path) / roots[i] + along.drift * roots[i])
-                        ], lambda bend: list_transform([
-                            if(now.error > aim, now.error / list_dot_product(now.direction, bend), 0)
-                        ], lambda length: list_transform([
-                            list_transform(list_zip(now.slopes, bend), lambda cell: cell[1] - length * cell[2])
-                        ], lambda slopes: {
-                            'moves': list_transform(
-                                list_zip(now.moves, now.direction), lambda cell: cell[1] + length * cell[2]
-                            ),
-                            'slopes': slopes,
-                            'direction': list_transform(
-                                list_zip(slopes, now.direction),
-                                lambda cell: cell[1] + if(
-                                    now.error > aim, list_dot_product(slopes, slopes) / now.error, 0
-                                ) * cell[2]
-                            ),
-                            'error': list_dot_product(slopes, slopes)
-                        })[1])[1])[1])[1],
-                        {
-                            'moves': list_transform(slopes, lambda slope: 0::double),
-                            'slopes': slopes,
-                            'direction': slopes,
-                            'error': list_dot_product(slopes, slopes)
-                        }
-                    ).moves,
-                    lambda move, i: move / roots[i]
-                ) as moves
+                roots,
+                error,
+                list_reduce(
+                    range(least(len(strengths), 2 * (steps + 1))),
+                    lambda now, round: list_transform([{
+                        'path': list_transform(list_zip(now.direction, roots), lambda cell: cell[1] / cell[2]),
+                        'drift': list_dot_product(now.direction, roots) / list_dot_product(roots, roots)
+                    }], lambda along: list_transform([
+                        list_transform(information, lambda line, i: now.direction[i]
+                            - list_dot_product(line, along.path) / roots[i] + along.drift * roots[i])
+                    ], lambda bend: list_transform([
+                        if(now.error > aim, now.error / list_dot_product(now.direction, bend), 0)
+                    ], lambda length: list_transform([
+                        list_transform(list_zip(now.slopes, bend), lambda cell: cell[1] - length * cell[2])
+                    ], lambda slopes: {
+                        'moves': list_transform(
+                            list_zip(now.moves, now.direction), lambda cell: cell[1] + length * cell[2]
+                        ),
+                        'slopes': slopes,
+                        'direction': list_transform(
+                            list_zip(slopes, now.direction),
+                            lambda cell: cell[1] + if(
+                                now.error > aim, list_dot_product(slopes, slopes) / now.error, 0
+                            ) * cell[2]
+                        ),
+                        'error': list_dot_product(slopes, slopes)
+                    })[1])[1])[1])[1],
+                    {
+                        'moves': list_transform(slopes, lambda slope: 0::double),
+                        'slopes': slopes,
+                        'direction': slopes,
+                        'error': error
+                    }
+                ) as solution
             from (
                 select
                     *,
-                    list_dot_product(slopes, slopes) * 1e-24 as aim
+                    list_dot_product(slopes, slopes) as error,
+                    error * 1e-24 as aim
                 from (
                     select
                         fit,
@@ -90,12 +95,14 @@ with recursive newton (fit, strengths, steps, change) using key (fit) as (
                         information,
                         roots,
                         list_transform(information, lambda line, i: (
-                            scores[i] - list_sum(line) - powers[i] * list_dot_product(line, inverse_powers)
+                            scores[i] - list_dot_product(line, ones) - powers[i] * list_dot_product(line, inverse_powers)
                         ) / roots[i]) as slopes
                     from (
                         select
                             *,
-                            list_transform(information, lambda line: if(list_sum(line) > 0, sqrt(list_sum(line)), 1)) as roots
+                            list_transform(
+                                information, lambda line: sqrt(coalesce(nullif(list_dot_product(line, ones), 0), 1))
+                            ) as roots
                         from (
                             select
                                 *,
@@ -110,7 +117,8 @@ with recursive newton (fit, strengths, steps, change) using key (fit) as (
                                     scores,
                                     games,
                                     list_transform(strengths, lambda strength: exp(strength)) as powers,
-                                    list_transform(strengths, lambda strength: exp(-strength)) as inverse_powers
+                                    list_transform(strengths, lambda strength: exp(-strength)) as inverse_powers,
+                                    list_transform(strengths, lambda strength: 1::double) as ones
                                 from (
                                     select fit, strengths, steps
                                     from newton

@@ -22,7 +22,12 @@ models as (
 
 -- Each model takes over the smallest name among those it is linked to.
 labels (scope, model, label) using key (scope, model) as (
-    select scope, model, model as label from models
+    select
+        scope,
+        model,
+        least(model, min(opponent)) as label
+    from sides
+    group by scope, model
     union
     select
         sides.scope,

@@ -8,7 +8,8 @@
 --   The likelihood has a finite maximum if and only if every model can be reached from every other over won games (Ford
 --   1957); finite says whether it has. $prior_games drawn games of each model against one virtual opponent, the last line,
 --   keep undefeated and winless models finite; a fit without a finite maximum gets at least one such game.
---   fit numbers the rows, and data_fit is the fit of the same component's resample 0.
+--   fit numbers the rows, and data_fit is the fit of the same component's resample 0. The rows are long, so nothing that
+--   needs them side by side, such as a window, may copy them.
 -- Source: Ford, American Mathematical Monthly 64 (1957).
 with recursive pairs as (
     select
@@ -34,6 +35,8 @@ graphs as (
     select
         scope,
         component,
+        (row_number() over (order by scope, component))::integer as graph,
+        (count(*) over ())::integer as graphs,
         list(places order by model) as places
     from (
         select
@@ -60,11 +63,11 @@ sides as materialized (
         scope,
         component,
         resample,
-        (row_number() over (order by scope, component, resample))::integer as fit,
-        (rank() over (order by scope, component))::integer as data_fit,
+        (resample * graphs + graph)::integer as fit,
+        graph as data_fit,
         list_transform(places, lambda line: list_select(wins, line)) as wins,
         list_transform(places, lambda line: list_select(played, line)) as games,
-        list_transform(games, lambda line: (list_sum(line) > 0)::double) as present
+        list_transform(games, lambda line: (list_dot_product(line, line) > 0)::double) as present
     from (
         select
             *,
@@ -79,20 +82,23 @@ sides as materialized (
 ),
 
 -- From the first model of each fit: whom it reaches over won games (1, else 0), and over lost ones who reaches it.
-reached (fit, better_than, worse_than) using key (fit) as (
+reached (fit, models, better_than, worse_than) using key (fit) as (
     select
         fit,
+        list_sum(present) as models,
         list_transform(present, lambda fought, i: (i = coalesce(list_position(present, 1), 0))::double) as better_than,
         better_than as worse_than
     from sides
     union
     select
         fit,
+        models,
         more_better_than,
         more_worse_than
     from (
         select
             fit,
+            models,
             better_than,
             worse_than,
             list_transform(better_than, lambda known, i: if(
@@ -110,10 +116,9 @@ reached (fit, better_than, worse_than) using key (fit) as (
 priors as (
     select
         fit,
-        list_sum(better_than) + list_sum(worse_than) = 2 * list_sum(present) as finite,
+        list_sum(better_than) + list_sum(worse_than) = 2 * models as finite,
         greatest($prior_games::double, if(finite, 0, 1)) as prior_games
     from reached
-    inner join sides using (fit)
 )
 
 -- The last line is the virtual opponent, whose games are the prior games.
@@ -126,7 +131,7 @@ select
     finite,
     present,
     list_append(
-        list_transform(wins, lambda line, i: list_sum(line) + prior_games / 2 * present[i]),
+        list_transform(wins, lambda line, i: list_dot_product(line, present) + prior_games / 2 * present[i]),
         prior_games / 2 * list_sum(present)
     ) as scores,
     list_append(

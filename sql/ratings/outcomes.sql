@@ -5,6 +5,9 @@
 -- Parameters: none.
 -- Method: wins_a and wins_b have one number for every pair of the component, in the order of (model_a, model_b). A resample
 --   counts every battle as often as it drew the battle's cluster: a pair that did not meet in it has 0 and 0.
+--   Looking up how often a cluster was drawn costs the most, once per cell and resample. Half wins are whole numbers, so
+--   the weights of several resamples are packed into one, as digits in base radix, and looked up together: a sum of
+--   such numbers has the sums of all of them, exactly up to 2^52. With other scores every resample has its own.
 -- Source: resampling as in resampling/clusters.
 with pairs as (
     select
@@ -40,39 +43,87 @@ battles as (
     select
         pair,
         list(cluster) as clusters,
-        list(wins_a) as wins_a,
-        list(battles) as battles
+        list(2 * wins_a) as halves_a,
+        list(2 * (battles - wins_a)) as halves_b,
+        bool_and(2 * wins_a = floor(2 * wins_a)) as whole
     from cells
     group by pair
 ),
 
--- One list per resample: how often it drew cluster 1, 2, ...
-draws as (
+-- How many resamples share a number, and how many bits each has: more than a pair's half wins in any of them need.
+packing as (
     select
-        resample,
-        list(coalesce(weight, 0)::double order by cluster) as weights
-    from (select distinct cluster from clusters)
-    cross join (select distinct resample from resample_weights)
-    left join resample_weights using (resample, cluster)
-    group by resample
-),
-
-resampled as (
-    select
-        resample,
-        pair,
-        round(list_dot_product(drawn, wins_a), 9) as wins_a,
-        list_dot_product(drawn, battles) as battles
+        bits,
+        if(whole, greatest(52 // bits, 1), 1) as slots
     from (
         select
-            resample,
+            bool_and(whole) as whole,
+            ceil(log2(
+                1 + max(list_sum(halves_a) + list_sum(halves_b)) * (select max(weight) from resample_weights)
+            ))::integer as bits
+        from battles
+    )
+),
+
+packed_weights as (
+    select
+        (resample - 1) // slots as bundle,
+        cluster,
+        sum(weight * pow(2, bits * ((resample - 1) % slots))) as weight
+    from resample_weights
+    cross join packing
+    group by all
+),
+
+-- One list per bundle of resamples: how often they drew cluster 1, 2, ...
+draws as (
+    select
+        bundle,
+        list(coalesce(weight, 0)::double order by cluster) as weights
+    from (select distinct cluster from clusters)
+    cross join (select distinct bundle from packed_weights)
+    left join packed_weights using (bundle, cluster)
+    group by bundle
+),
+
+bundles as (
+    select
+        pair,
+        bundle,
+        list_dot_product(drawn, halves_a) as halves_a,
+        list_dot_product(drawn, halves_b) as halves_b
+    from (
+        select
             pair,
-            wins_a,
-            battles,
+            bundle,
+            halves_a,
+            halves_b,
             list_select(weights, clusters) as drawn
         from battles
         cross join draws
     )
+),
+
+bundles_of_components as (
+    select
+        scope,
+        component,
+        bundle,
+        list(halves_a order by pair) as halves_a,
+        list(halves_b order by pair) as halves_b
+    from bundles
+    inner join pairs using (pair)
+    group by scope, component, bundle
+),
+
+digits as (
+    select
+        slots,
+        slot,
+        (bits * slot)::bigint as shift,
+        (1::bigint << bits) - 1 as mask
+    from packing
+    cross join lateral (select unnest(range(slots)) as slot)
 )
 
 select
@@ -87,10 +138,14 @@ union all
 select
     scope,
     component,
-    resample,
-    list(resampled.wins_a order by pair) as wins_a,
-    list(round(battles - resampled.wins_a, 9) order by pair) as wins_b
-from resampled
-inner join pairs using (pair)
-group by all
+    bundle * slots + slot + 1 as resample,
+    list_transform(
+        halves_a, lambda packed: if(slots = 1, round(packed / 2, 9), (packed::bigint >> shift & mask) / 2)
+    ) as wins_a,
+    list_transform(
+        halves_b, lambda packed: if(slots = 1, round(packed / 2, 9), (packed::bigint >> shift & mask) / 2)
+    ) as wins_b
+from bundles_of_components
+cross join digits
+where bundle * slots + slot < (select max(resample) from resample_weights)
 order by scope, component, resample;

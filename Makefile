@@ -12,6 +12,9 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 endif
 
+# Tests and Airflow start hundreds of processes: where the environment forbids bytecode, each compiles its imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup flywheel flywheel-proof flywheel-control nights test test-slow test-soak test-vllm lint audit-dependencies bench airflow lock docs clean
 
 help: ## List the targets

@@ -163,7 +163,7 @@ def datasketch(root: str) -> tuple[Timing, set[Pair]]:
         connection.execute("create temporary table wanted as select instruction_id from instructions")
         for batch in sql.run(connection, "instructions/words").to_arrow_reader(5_000):
             for name, words in tqdm(zip(*(column.to_pylist() for column in batch.columns), strict=True), disable=None):
-                texts[name] = minhash.shingles(words)
+                texts[name] = set(minhash.shingles(words))
                 sketch = Sketch(num_perm=minhash.bands * minhash.rows)
                 sketch.update_batch([shingle.encode() for shingle in texts[name]])
                 for other in index.query(sketch):
@@ -182,19 +182,15 @@ def exact(root: str) -> tuple[Timing, set[Pair]]:
     size - ceil(t size) + 1 members of each.
     """
     config = lake_of(root)
-    minhash = MinHash.of(config.deduplication)
     timing = Timing()
     with Lake.open(config).spilling(["instructions"], "4GB") as connection:
         connection.execute("create table wanted as select instruction_id from instructions")
-        connection.execute("create table sets (name varchar, hashes bigint[])")
-        reading = connection.cursor()
-        for batch in reading.sql(sql.load("instructions/words")).to_arrow_reader(5_000):
-            hashed = minhash.hashes(batch["words"].to_pylist())
-            connection.register("hashed", pa.table({"name": batch["instruction_id"], "hashes": hashed}))
-            connection.execute("insert into sets from hashed")
+        connection.execute("create table colliding as select instruction_id, instruction_id as place from wanted")
+        connection.execute(f"create view words as {sql.load('instructions/words')}")
+        sql.materialize(connection, "sets", "deduplication/shingles", shingle=config.deduplication.shingle)
         found = connection.execute(
             """
-            with members as (select name, len(hashes) as size, unnest(hashes) as hash from sets),
+            with members as (select place as name, len(hashes) as size, unnest(hashes) as hash from sets),
             frequencies as (select hash, count(*) as n from members group by hash),
             ranked as (
                 select name, size, hash, row_number() over (partition by name order by n, hash) as rank
@@ -208,7 +204,7 @@ def exact(root: str) -> tuple[Timing, set[Pair]]:
             ),
             compared as (
                 select one, other, len(list_intersect(a.hashes, b.hashes)) as common, len(a.hashes) + len(b.hashes) as total
-                from pairs inner join sets as a on a.name = one inner join sets as b on b.name = other
+                from pairs inner join sets as a on a.place = one inner join sets as b on b.place = other
             )
             select one, other from compared where common >= $threshold * (total - common)
             """,

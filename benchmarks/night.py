@@ -16,11 +16,11 @@ from typing import Annotated
 
 import typer
 from arena_stage import ROUND, configured, record
-from deltalake import WriterProperties, write_deltalake
+from deltalake import write_deltalake
 from tqdm import tqdm
 
 from arena_etl.flywheel import do, release_round
-from arena_etl.lake.delta import Lake
+from arena_etl.lake.delta import DATA_FILES, Lake
 from arena_etl.lake.tables import TABLES
 from arena_etl.rounds import TRAINING
 
@@ -79,7 +79,7 @@ def earlier_nights(lake: Lake, example: Lake, nights: int, size: int) -> dict[st
                 lake.create(declared),
                 rows.cast(declared.arrow_schema()),
                 mode="append",
-                writer_properties=WriterProperties(compression="ZSTD"),
+                writer_properties=DATA_FILES,
             )
             counts[name] = rows.num_rows
     return counts

@@ -2,6 +2,7 @@
 
 import json
 import math
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -9,7 +10,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,6 +115,7 @@ def with_sql(file: Path, resamples: int = 0) -> dict[str, float]:
     """Ratings of the data from the shipped files, with intervals where there are resamples."""
     settings = SETTINGS | {"resamples": resamples}
     with duckdb.connect() as connection:
+        connection.execute("set enable_progress_bar = false")
         connection.execute(
             f"""
             create view scoped_battles as
@@ -128,14 +133,10 @@ def with_sql(file: Path, resamples: int = 0) -> dict[str, float]:
     return {row["model"]: row["rating"] for row in rows}
 
 
-def with_evalica(battles: Callable[[Path], Any]) -> Callable[[Path], dict[str, float]]:
+def with_evalica(battles: Callable[[Path], Any], file: Path) -> dict[str, float]:
     """evalica on whatever ``battles`` reads from the file: its three arguments, and weights."""
-
-    def ratings(file: Path) -> dict[str, float]:
-        *columns, weights = battles(file)
-        return _ratings(evalica.bradley_terry(*columns, weights=weights, tolerance=1e-12, limit=10_000))
-
-    return ratings
+    *columns, weights = battles(file)
+    return _ratings(evalica.bradley_terry(*columns, weights=weights, tolerance=1e-12, limit=10_000))
 
 
 def frame(file: Path) -> tuple[Any, ...]:
@@ -190,53 +191,61 @@ def floor(file: Path) -> None:
 
 
 def alternate(repetitions: int, tasks: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds per task. The tasks take turns, so that a busy moment meets all of them."""
+    """Median seconds per task. The tasks take turns, so that a busy moment meets all of them.
+
+    Each has a process of its own, which did it once before: no heap is as another one left it.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(repetitions):
-        for name, task in tasks.items():
-            started = time.perf_counter()
-            task()
-            seconds[name].append(time.perf_counter() - started)
+    with ExitStack() as stack:
+        context = multiprocessing.get_context("spawn")
+        processes = {name: stack.enter_context(ProcessPoolExecutor(1, context)) for name in tasks}
+        for repetition in range(repetitions + 1):
+            for name, task in tasks.items():
+                found = processes[name].submit(timed, task).result()
+                if repetition:
+                    seconds[name].append(found)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def timed(task: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    task()
+    return time.perf_counter() - started
 
 
 def time_point_estimates(file: Path, battles: int, models: int, repetitions: int) -> Timing:
     """From the file to the ratings. Raises AssertionError if those of the peers differ from ours."""
-    rankers = {
+    rankers: dict[str, Callable[[Path], dict[str, float]]] = {
         "SQL": with_sql,
-        "evalica, pandas": with_evalica(frame),
-        "evalica, lists": with_evalica(lists),
-        "evalica, counts": with_evalica(counts),
+        "evalica, pandas": partial(with_evalica, frame),
+        "evalica, lists": partial(with_evalica, lists),
+        "evalica, counts": partial(with_evalica, counts),
         "arena-rank": with_arena_rank,
     }
     ours = with_sql(file)
-    for name, ranker in rankers.items():  # also the warm-up
+    for name, ranker in rankers.items():
         theirs = ranker(file)
         difference = max(abs(ours[model] - theirs[model]) for model in ours.keys() | theirs.keys())
         allowed = 0.01 if name == "arena-rank" else AGREEMENT  # its tolerance is on the mean loss
         assert difference <= allowed, f"{name}, {battles} battles: the ratings differ by {difference}"
-    tasks = {name: _call(ranker, file) for name, ranker in rankers.items()} | {"floor": _call(floor, file)}
+    tasks = {name: partial(ranker, file) for name, ranker in rankers.items()} | {"floor": partial(floor, file)}
     return Timing("point", battles, models, alternate(repetitions, tasks), peak_memory(file))
-
-
-def _call(task: Callable[[Path], object], file: Path) -> Callable[[], object]:
-    return lambda: task(file)
 
 
 def time_resamples(file: Path, battles: int, models: int, repetitions: int) -> Timing:
     """200 resamples of whole instructions, with the ratings and their intervals. No peer resamples groups."""
-    seconds = alternate(repetitions, {"SQL": lambda: with_sql(file, RESAMPLES)})
-    return Timing(f"{RESAMPLES} resamples", battles, models, seconds)
+    seconds = alternate(repetitions, {"SQL": partial(with_sql, file, RESAMPLES)})
+    return Timing(f"{RESAMPLES} resamples", battles, models, seconds, peak_memory(file, RESAMPLES))
 
 
-def peak_memory(file: Path) -> float:
+def peak_memory(file: Path, resamples: int = 0) -> float:
     """Largest resident set, megabytes, of a fresh process that rates the file once (Linux; getrusage would inherit ours)."""
     code = (
         "import re, sys; from pathlib import Path; from benchmarks.ratings import with_sql; "
-        "with_sql(Path(sys.argv[1])); "
+        "with_sql(Path(sys.argv[1]), int(sys.argv[2])); "
         "print(int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1]) / 1024)"
     )
-    command = [sys.executable, "-c", code, str(file)]
+    command = [sys.executable, "-c", code, str(file), str(resamples)]
     folder = Path(__file__).parents[1]
     return float(subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout)
 
@@ -331,8 +340,8 @@ def main(
             synthetic_battles(file, battles, models)
             repeated = repetitions if battles <= 1_000_000 else 1
             timings.append(time_point_estimates(file, battles, models, repeated))
-            if battles == 1_000_000:
-                timings.append(time_resamples(file, battles, models, 3 if models == 30 else 1))
+            if battles >= 1_000_000:
+                timings.append(time_resamples(file, battles, models, min(repeated, 3)))
     covered = coverage(simulations)
     if as_json:
         result = {

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -34,20 +34,15 @@ class MinHash:
             f"R-MinHash {RMinHash.ALGORITHM_VERSION}"
         )
 
-    def shingles(self, words: list[str]) -> set[str]:
-        """The distinct runs of ``shingle`` words; a shorter text is one shingle, and a text without words has none."""
+    def shingles(self, words: list[str]) -> list[str]:
+        """The runs of ``shingle`` words, repeated ones too: a minimum is the same with them, and making a set takes longer.
+
+        A shorter text is one shingle, and a text without words has none.
+        """
         size = self.shingle
         if len(words) <= size:
-            return {" ".join(words)} if words else set()
-        return set(map(" ".join, zip(*(words[start:] for start in range(size)), strict=False)))
-
-    def hashes(self, texts: Iterable[list[str]]) -> pa.ListArray:
-        """A 64-bit hash of every distinct shingle of each text, BIGINT[]: the same in this process, another in the next."""
-        import numpy as np
-
-        shingles = [self.shingles(words) for words in texts]
-        flat = np.fromiter(map(hash, chain.from_iterable(shingles)), np.int64)
-        return pa.ListArray.from_arrays(_offsets(map(len, shingles)), pa.array(flat))
+            return [" ".join(words)] if words else []
+        return list(map(" ".join, zip(*(words[start:] for start in range(size)), strict=False)))
 
     def signatures(self, texts: Iterable[list[str]]) -> pa.ListArray:
         """A 32-bit hash per band of each text, INTEGER[]; no bands for a text without words, which resembles nothing.

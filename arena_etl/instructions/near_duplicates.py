@@ -5,19 +5,19 @@ the batch in the order of instruction_id. A row is removed if and only if one th
 order the rows of a batch came: the lexicographically first maximal independent set.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-from tqdm import tqdm
 
 from arena_etl.config import Config
 from arena_etl.instructions.fresh import seen_until
 from arena_etl.instructions.minhash import MinHash
 from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake, Partition
-from arena_etl.lake.staging import MOST_ROWS, Staging
+from arena_etl.lake.staging import Staging
 
 READS = ("instructions", "signatures", "near_duplicates", "contamination", "wizard_arena")
 
@@ -53,27 +53,41 @@ def find_candidates(connection: duckdb.DuckDBPyConnection, config: Config, sourc
     ``since``: signatures of the source that were made before, in microseconds since 1970, are not compared with each other
     again; None: all are.
     """
-    minhash = MinHash.of(config.deduplication)
+    settings = config.deduplication
     connection.execute(f"create temporary view test_items as {sql.load('instructions/test_items')}")
-    sql.materialize(
-        connection, "colliding", "deduplication/colliding", source=source, scheme=minhash.scheme, since=since
+    scheme = MinHash.of(settings).scheme
+    sql.materialize(connection, "colliding", "deduplication/colliding", source=source, scheme=scheme, since=since)
+    sql.materialize(connection, "candidate_pairs", "deduplication/candidate_pairs", window=settings.window)
+    connection.execute(
+        "create temporary table wanted as select instruction_id from colliding "
+        "where place in (select first from candidate_pairs union select second from candidate_pairs)"
     )
-    sql.materialize(connection, "candidate_pairs", "deduplication/candidate_pairs", window=config.deduplication.window)
-    _hash_texts(connection, minhash)
+    connection.execute(f"create temporary view words as {sql.load('instructions/words')}")
+    sql.materialize(connection, "shingles", "deduplication/shingles", shingle=settings.shingle)
     [(pairs,)] = connection.sql("select count(*) from candidate_pairs").fetchall()
     return int(pairs)
 
 
 def remove(connection: duckdb.DuckDBPyConnection, threshold: float) -> None:
-    """Make the table ``removed`` (place, kept, jaccard) out of ``candidate_pairs``, which is empty afterwards."""
+    """Make the table ``removed`` (place, kept, jaccard) out of ``candidate_pairs`` and ``shingles``."""
     connection.execute("create temporary table removed (place integer, kept integer, jaccard double)")
-    while True:
-        sql.materialize(connection, "leading_pairs", "deduplication/leading_pairs")
-        if not connection.sql("from leading_pairs limit 1").fetchall():
-            return
-        sql.materialize(connection, "removed_now", "deduplication/removed", threshold=threshold)
-        connection.execute("insert into removed from removed_now")
-        sql.materialize(connection, "candidate_pairs", "deduplication/open_pairs")
+    for pairs in ("leading_pairs", "open_pairs"):
+        sql.materialize(connection, "compared_pairs", f"deduplication/{pairs}")
+        near = sql.run(connection, "deduplication/near_pairs", threshold=threshold).to_arrow_table()
+        gone = pa.array(_is_decisive(near["first"].to_pylist(), near["second"].to_pylist()), pa.bool_())
+        connection.register("decisive", near.filter(gone))
+        connection.execute("insert into removed select second, first, jaccard from decisive")
+
+
+def _is_decisive(first: Iterable[int], second: Iterable[int]) -> list[bool]:
+    """Which pairs of near-duplicates remove their second, ordered by second and first: those whose first stays, once each."""
+    removed: set[int] = set()
+    decisive = []
+    for one, other in zip(first, second, strict=True):
+        decisive.append(one not in removed and other not in removed)
+        if decisive[-1]:
+            removed.add(other)
+    return decisive
 
 
 def _inputs(config: Config, batch: int, items: str | None) -> Any:
@@ -101,24 +115,3 @@ def _state(config: Config, lake: Lake, source: str) -> tuple[list[int], str | No
             {"source": source},
         ).fetchall()
     return [batch for (batch,) in batches], items
-
-
-def _hash_texts(connection: duckdb.DuckDBPyConnection, minhash: MinHash) -> None:
-    """Make the table ``shingles`` of the texts that are compared; texts themselves are not held."""
-    connection.execute(
-        "create table wanted as select instruction_id, place from colliding "
-        "where place in (select first from candidate_pairs union select second from candidate_pairs)"
-    )
-    connection.execute("create temporary table shingles (place integer, hashes bigint[])")
-    [(total,)] = connection.sql("select count(*) from wanted").fetchall()
-    reading = connection.cursor()  # sees no temporary tables
-    texts = reading.sql(
-        f"select place, array_to_string(words, ' ') as text from ({sql.load('instructions/words')}) "
-        "inner join wanted using (instruction_id)"
-    ).to_arrow_reader(MOST_ROWS)
-    with tqdm(desc="compare", total=total, unit=" instructions", disable=None) as progress:
-        for batch in texts:
-            hashes = minhash.hashes(text.split() for text in batch["text"].to_pylist())
-            connection.register("hashed", pa.table({"place": batch["place"], "hashes": hashes}))
-            connection.execute("insert into shingles select place, hashes from hashed")
-            progress.update(len(batch))

@@ -1,5 +1,7 @@
 """Sign every instruction of a source once: the signatures are what later batches are compared with."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,7 +36,7 @@ def sign(config: Config, lake: Lake, staging: Staging, source: str, unit: str) -
             f"select instruction_id, array_to_string(words, ' ') as text from ({sql.load('instructions/words')})"
         ).to_arrow_reader(MOST_ROWS)
         with tqdm(desc=f"sign {source}", total=total, unit=" instructions", disable=None) as progress:
-            for number, batch in enumerate(texts):
+            for number, batch in enumerate(_ahead(texts)):
                 rows = {
                     "instruction_id": batch["instruction_id"],
                     "source": pa.repeat(source, len(batch)),
@@ -46,3 +48,12 @@ def sign(config: Config, lake: Lake, staging: Staging, source: str, unit: str) -
                 signed += len(batch)
                 progress.update(len(batch))
     return {"signed": signed}
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The next batch is read while one is worked on: DuckDB finds the words on the other core meanwhile."""
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = reader.submit(next, batches, None)
+            yield batch

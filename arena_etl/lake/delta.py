@@ -35,6 +35,8 @@ RETENTION = "interval 3650 days"  # old versions stay readable; delta-rs would d
 CHECKPOINT = "10"  # commits; a reader of the log asks for all since the last one, each by itself
 MARKER = "arena-lake.json"
 ATTEMPTS = 8
+# How data files are written. DuckDB reads a file by as many threads as it has row groups.
+DATA_FILES = WriterProperties(compression="ZSTD", max_row_group_size=16_384)
 
 
 @dataclass(frozen=True)
@@ -295,7 +297,7 @@ class Lake:
                     "commit_properties": properties,
                     "storage_options": self.storage.delta_options,
                     "schema_mode": "merge" if len(table.schema().fields) < len(declared.columns) else None,
-                    "writer_properties": WriterProperties(compression="ZSTD"),
+                    "writer_properties": DATA_FILES,
                 }
                 if declared.append:
                     write_deltalake(table, batch, mode="append", **options)

@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-from deltalake import WriterProperties
 from deltalake.exceptions import CommitFailedError
 
 from arena_etl.config import Retention
-from arena_etl.lake.delta import Lake, Partition
+from arena_etl.lake.delta import DATA_FILES, Lake, Partition
 from arena_etl.lake.releases import Release, releases, retired
 from arena_etl.lake.tables import TABLES
 
@@ -49,7 +48,7 @@ def compact(lake: Lake) -> Iterator[Compacted]:
             continue
         before = len(table.file_uris())
         try:
-            table.optimize.compact(writer_properties=WriterProperties(compression="ZSTD"))
+            table.optimize.compact(writer_properties=DATA_FILES)
             table.create_checkpoint()
         except CommitFailedError:
             yield Compacted(name, before, before, "somebody committed to it meanwhile")

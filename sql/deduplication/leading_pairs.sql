@@ -1,8 +1,7 @@
--- Purpose: the pairs that can be decided now: nobody can remove their first any more.
+-- Purpose: the pairs that are decided first: nobody can remove their first.
 -- Grain:   one row per pair, first < second.
--- Inputs:  candidate_pairs (those that are still open).
--- Method:  greedy maximal independent set in rounds: who is second in no open pair stays. In random order, which hashes have,
---          there are few rounds (Blelloch, Fineman and Shun 2012, arXiv 1202.3205).
+-- Inputs:  candidate_pairs.
+-- Method:  here nearly all copies of a template go, each compared with the first one and not with its neighbours.
 select first, second
 from candidate_pairs
 where first not in (select second from candidate_pairs)

@@ -57,6 +57,13 @@ graphs as (
     group by scope, component
 ),
 
+-- One thread reads so few rows, but the branches of a union are read side by side.
+halves as (
+    select * from outcomes where resample % 2 = 0
+    union all
+    select * from outcomes where resample % 2 = 1
+),
+
 -- Line i of a matrix is model i against every model of its component.
 sides as materialized (
     select
@@ -75,7 +82,7 @@ sides as materialized (
             list_concat(played_once, played_once, [0]) as played
         from (
             select *, list_transform(list_zip(wins_a, wins_b), lambda pair: pair[1] + pair[2]) as played_once
-            from outcomes
+            from halves
         )
     )
     inner join graphs using (scope, component)

@@ -140,10 +140,10 @@ select
     component,
     bundle * slots + slot + 1 as resample,
     list_transform(
-        halves_a, lambda packed: if(slots = 1, round(packed / 2, 9), (packed::bigint >> shift & mask) / 2)
+        halves_a, lambda packed: if(slots = 1, round(packed / 2, 9), (packed::bigint >> shift & mask) * 0.5::double)
     ) as wins_a,
     list_transform(
-        halves_b, lambda packed: if(slots = 1, round(packed / 2, 9), (packed::bigint >> shift & mask) / 2)
+        halves_b, lambda packed: if(slots = 1, round(packed / 2, 9), (packed::bigint >> shift & mask) * 0.5::double)
     ) as wins_b
 from bundles_of_components
 cross join digits

@@ -21,11 +21,18 @@ digests as (
         size,
         resample,
         block,
-        md5_number_lower(concat_ws('|', $seed::bigint, resample, block)) as low_half,
-        md5_number_upper(concat_ws('|', $seed::bigint, resample, block)) as high_half
-    from (select distinct size from scopes)
-    cross join range(1, $resamples::bigint + 1) as resamples (resample)
-    cross join lateral (select unnest(range((size::bigint + 7) // 8)) as block)
+        (digest >> 64)::ubigint as first_half,
+        (digest & 18446744073709551615::uhugeint)::ubigint as second_half
+    from (
+        select
+            size,
+            resample,
+            block,
+            md5_number(concat_ws('|', $seed::bigint, resample, block)) as digest
+        from (select distinct size from scopes)
+        cross join range(1, $resamples::bigint + 1) as resamples (resample)
+        cross join lateral (select unnest(range((size::bigint + 7) // 8)) as block)
+    )
 ),
 
 draws as (
@@ -34,14 +41,14 @@ draws as (
         resample,
         8 * block + unnest(range(8)) as draw,
         unnest([
-            low_half % size,
-            low_half // size % size,
-            low_half // size // size % size,
-            low_half // size // size // size % size,
-            high_half % size,
-            high_half // size % size,
-            high_half // size // size % size,
-            high_half // size // size // size % size
+            first_half % size,
+            first_half // size % size,
+            first_half // size // size % size,
+            first_half // size // size // size % size,
+            second_half % size,
+            second_half // size % size,
+            second_half // size // size % size,
+            second_half // size // size // size % size
         ]) as drawn
     from digests
 ),

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from arena_etl.instructions.near_duplicates import remove
+from arena_etl.lake import sql
 from arena_etl.lake.delta import Lake
 from tests.instructions.supply import do, ingest, removed, rows, sources
 
@@ -149,6 +150,31 @@ def test_many_copies_of_a_template_are_found_within_the_window(tmp_path: Path) -
     compared = ingest(config)["deduplicate"]["compared"]
     assert len(removed(config)) == 79
     assert compared < 80 * 79 / 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shingle", "sizes", "common"),
+    [
+        ("a b c d", "b c d a", 3, (2, 2), 1),
+        ("a b a b a b", "b a b", 3, (2, 1), 1),
+        ("hello", "hello", 3, (1, 1), 1),
+        ("hello world", "hello", 3, (1, 1), 0),
+        ("a b c d", "a b c e", 4, (1, 1), 0),
+        ("a b", "b a", 1, (2, 2), 2),
+    ],
+)
+def test_shingles_are_the_distinct_runs_of_words(
+    one: str, other: str, shingle: int, sizes: tuple[int, int], common: int
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("create table words (instruction_id varchar, words varchar[])")
+        connection.executemany("insert into words values (?, ?)", [("one", one.split()), ("other", other.split())])
+        connection.execute(
+            "create table colliding as from (values (1, 'one'), (2, 'other')) rows(place, instruction_id)"
+        )
+        (_, a), (_, b) = sql.run(connection, "deduplication/shingles", shingle=shingle).fetchall()
+    assert (len(a), len(b)) == sizes
+    assert len(set(a) & set(b)) == common
 
 
 def test_the_first_of_a_chain_stays() -> None:

@@ -118,9 +118,9 @@ INTERMEDIATES = {
     "test_items": "instruction_id VARCHAR, benchmark VARCHAR, listed_at TIMESTAMP WITH TIME ZONE",
     "colliding": "place INTEGER, neighbour INTEGER, instruction_id VARCHAR, source VARCHAR, is_test BOOLEAN, fresh BOOLEAN, "
     "bands INTEGER[]",
-    **dict.fromkeys(("candidate_pairs", "leading_pairs"), "first INTEGER, second INTEGER"),
+    **dict.fromkeys(("candidate_pairs", "compared_pairs"), "first INTEGER, second INTEGER"),
     "removed": "place INTEGER, kept INTEGER, jaccard DOUBLE",
-    "shingles": "place INTEGER, hashes BIGINT[]",
+    "shingles": "place INTEGER, hashes UBIGINT[]",
     "landed": "instruction_id VARCHAR",
     "identical": "instruction_id VARCHAR, source VARCHAR, benchmark VARCHAR",
     "subjects": "instruction_id VARCHAR, source VARCHAR, fresh BOOLEAN",

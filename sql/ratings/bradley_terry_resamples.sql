@@ -9,9 +9,9 @@
 --   Newman's) need no linear system but thousands of steps where one group of models nearly always beats another.
 --   The linear system of a step is solved by conjugate gradients, whose rounds only multiply the matrix: with 200 models
 --   many times faster than a factorisation. Where they end early, the next step goes on from there.
---   Convergence is quadratic: after a step of length r whose linear system is solved, the maximum is less than r * r away, and
---   a fit stops when that is 1e-9. Where the system is not solved, r itself must be. After 200 steps a fit
---   stops as well (converged = false). Those of the resamples start where the fit of the data ended.
+--   Convergence is quadratic: after a short step of length r whose linear system is solved, the maximum is less than r * r
+--   away, and a fit stops when that is at most 1e-9. Where the system is not solved, r itself must be. After 200 steps a
+--   fit stops as well (converged = false). Those of the resamples start where the fit of the data ended.
 --   Gauge: the mean of all log strengths of a component is 0. A model without a battle in a resample has no row there,
 --   since the resample says nothing about it: its interval rests on the resamples in which it fought. The others then
 --   keep the mean that they have in resample 0, so that a missing weak model does not push everybody down.

@@ -6,8 +6,8 @@
 -- Method: wins_a and wins_b have one number for every pair of the component, in the order of (model_a, model_b). A resample
 --   counts every battle as often as it drew the battle's cluster: a pair that did not meet in it has 0 and 0.
 --   Looking up how often a cluster was drawn costs the most, once per cell and resample. Half wins are whole numbers, so
---   the weights of several resamples are packed into one, as digits in base radix, and looked up together: a sum of
---   such numbers has the sums of all of them, exactly up to 2^52. With other scores every resample has its own.
+--   several resamples share a double, a few bits each, and are looked up and summed together: it is exact up to 2^52. With
+--   other scores every resample has a double of its own.
 -- Source: resampling as in resampling/clusters.
 with pairs as (
     select

@@ -60,8 +60,9 @@ flywheel-proof: setup ## Three iterations that must make a small model better: 1
 flywheel-control: setup ## The same, learning from the losers' answers: it must not get better
 	$(BIN)/python -m proof.run --control --record
 
+nights: RECORD ?= --record
 nights: setup ## Three nights by a scheduler on PostgreSQL and S3, another judge, and back; writes docs/nights.md
-	$(BIN)/python -m tests.nights.run --record
+	$(BIN)/python -m tests.nights.run $(RECORD)
 
 airflow: $(AIRFLOW_DB) ## Airflow with scheduler and web page on http://localhost:8080, for this machine only
 	airflow standalone

@@ -1,4 +1,4 @@
-"""Audit one batch of a table before it is published: the only module that knows Great Expectations (GX).
+"""Audit one batch of a table before it is published: with Great Expectations (GX), which only this module and ``page`` know.
 
 A table's suite is what its declaration demands (schema, not-null, unique grain) plus ``expectations/<table>.json`` in
 GX's own shape: name, meta, expectations[{type, kwargs, severity, meta, notes}]. In ``meta``, ``owner`` and ``runbook``
@@ -24,6 +24,7 @@ from arena_etl.config import digest
 from arena_etl.errors import InputError
 from arena_etl.lake.outcomes import Outcome
 from arena_etl.lake.tables import Column, Table
+from arena_etl.quality import page
 
 _EXAMPLES = 3
 _EXAMPLE_LENGTH = 80
@@ -189,7 +190,9 @@ def audit(
             by_row = "unexpected_index_list" in result.result
             outcomes.append(_outcome(identity, frame, rule, result, sorted(_unexpected(result)) if by_row else None))
     held.sort(key=lambda h: (h.key, h.expectation, h.row))
-    return Audit(table.name, rows.num_rows, suite.hash, tuple(outcomes), tuple(held), _page(table.name, results)), rest
+    return Audit(
+        table.name, rows.num_rows, suite.hash, tuple(outcomes), tuple(held), page.render(table.name, results)
+    ), rest
 
 
 @cache
@@ -360,39 +363,6 @@ def _validate(
         raise InputError(f"the suite of {name} needs a limit that it was not given: {error}") from error
     by_name = {result.expectation_config.meta["rule"]: result for result in results}  # GX lists broken checks first
     return [(rule, by_name[rule.name]) for rule in rules]
-
-
-def _page(name: str, results: Sequence[Any]) -> str | None:
-    """The results as a page of GX's Data Docs, with a few of the failing values."""
-    if not results:
-        return None
-    import numpy as np
-    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
-    from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
-
-    for result in results:  # nothing else reads them any more
-        for key in ("unexpected_list", "unexpected_index_list", "partial_unexpected_list"):
-            if key in result.result:
-                result.result[key] = result.result[key][:_SAMPLES]
-        result.result.pop("unexpected_index_query", None)
-        if isinstance(value := result.result.get("observed_value"), np.generic):
-            result.result["observed_value"] = value.item()  # the page renders no number of numpy's
-    passed = sum(bool(result.success) for result in results)
-    whole = ExpectationSuiteValidationResult(
-        results=list(results),
-        success=passed == len(results),
-        suite_name=name,
-        statistics={
-            "evaluated_expectations": len(results),
-            "successful_expectations": passed,
-            "unsuccessful_expectations": len(results) - passed,
-            "success_percent": 100 * passed / len(results),
-        },
-        meta={},
-    )
-    page: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(whole))
-    return page
 
 
 def _unexpected(result: Any) -> set[int]:

@@ -125,6 +125,16 @@ def test_gx_page_lies_beside_the_report_of_the_round(config: Config) -> None:
     assert "score_a" in page.read_text(encoding="utf-8")
 
 
+def test_gx_page_loads_nothing_and_runs_nothing_that_a_contestant_wrote(config: Config) -> None:
+    with pytest.raises(GateStopped):
+        put(config, "verdicts", make.batch("verdicts", {0: {"parse_status": "<script>alert(1)</script>"}}), *KEYS)
+    file = Path(config.root) / "reports" / KEYS[0] / "quality" / "verdicts-sft-training.html"
+    page = file.read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)" in page
+    assert not re.search(r"<script|<link|<img|src=|href=.?http", page)
+    assert "Content-Security-Policy" in page
+
+
 def test_gx_page_shows_the_shares_that_were_observed(config: Config) -> None:
     """GX computes them with numpy and renders Python's numbers only."""
     put(config, "responses", make.batch("responses"), *KEYS)

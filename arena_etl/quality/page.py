@@ -1,8 +1,8 @@
 """What an audit found, as a page by Great Expectations' own renderer of sections.
 
 GX's page around them loads scripts and style sheets of six hosts, and GX writes values into it as they are, also those that a
-contestant wrote. Here values are escaped, nothing is loaded and no script may run; what only a script would unfold (tracebacks, links
-to GX's own pages) is hidden.
+contestant wrote. Here values are escaped, nothing is loaded and no script may run. What only a script would unfold, tracebacks
+and links to GX's own pages, is hidden.
 """
 
 import html

@@ -121,7 +121,6 @@ class Timing:
 def ours(root: str) -> tuple[Timing, set[Pair]]:
     """Seconds from the table instructions to near_duplicates; then, not timed, all near pairs among the candidates."""
     config = lake_of(root)
-    MinHash.of(config.deduplication).scheme  # noqa: B018 (imports rensa: no side pays for its imports)
     timing = Timing()
     settle(config, "sign", "synthetic")
     settle(config, "deduplicate", "synthetic")
@@ -148,6 +147,11 @@ def ours(root: str) -> tuple[Timing, set[Pair]]:
     return timing, {(min(pair), max(pair)) for pair in pairs}
 
 
+def shingles(words: list[str], size: int) -> set[str]:
+    """The runs of ``size`` words; a shorter text is one."""
+    return set(map(" ".join, zip(*(words[start:] for start in range(min(size, len(words)))), strict=False)))
+
+
 def datasketch(root: str) -> tuple[Timing, set[Pair]]:
     """The same with datasketch, as in its documentation, and the exact similarity of what it finds."""
     from datasketch import MinHash as Sketch
@@ -163,7 +167,7 @@ def datasketch(root: str) -> tuple[Timing, set[Pair]]:
         connection.execute("create temporary table wanted as select instruction_id from instructions")
         for batch in sql.run(connection, "instructions/words").to_arrow_reader(5_000):
             for name, words in tqdm(zip(*(column.to_pylist() for column in batch.columns), strict=True), disable=None):
-                texts[name] = set(minhash.shingles(words))
+                texts[name] = shingles(words, minhash.shingle)
                 sketch = Sketch(num_perm=minhash.bands * minhash.rows)
                 sketch.update_batch([shingle.encode() for shingle in texts[name]])
                 for other in index.query(sketch):
@@ -230,6 +234,9 @@ def lake_of(root: str) -> Config:
 @app.command()
 def side(name: str, root: str, result: Path) -> None:
     """One side in this process, which `peer` starts: so its peak of memory is its own."""
+    with tempfile.TemporaryDirectory() as folder:  # no side pays for what it imports
+        fill(lake_of(folder), [["one text", "another text"]], "synthetic", datetime.now(UTC))
+        SIDES[name](folder)
     timing, pairs = SIDES[name](root)
     pq.write_table(pa.table({"pair": [" ".join(pair) for pair in sorted(pairs)]}), result)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

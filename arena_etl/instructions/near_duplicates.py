@@ -7,10 +7,11 @@ order the rows of a batch came: the lexicographically first maximal independent 
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import duckdb
 import pyarrow as pa
+from tqdm import tqdm
 
 from arena_etl.config import Config
 from arena_etl.instructions.fresh import seen_until
@@ -39,9 +40,13 @@ def deduplicate(config: Config, lake: Lake, staging: Staging, source: str, unit:
     batches, items = _state(config, lake, source)
     since = seen_until(lake, staging.partition, batches, lambda batch: _inputs(config, batch, items))
     now = datetime.now(UTC)
-    with lake.spilling(READS, config.deduplication.memory_limit) as connection:
+    with (
+        lake.spilling(READS, config.deduplication.memory_limit) as connection,
+        tqdm(desc=f"deduplicate {source}", unit=" pairs", disable=None) as progress,
+    ):
         compared = find_candidates(connection, config, source, since)
-        remove(connection, config.deduplication.threshold)
+        progress.reset(compared)
+        remove(connection, config.deduplication.threshold, progress)
         rows = sql.run(connection, "deduplication/near_duplicates", now=now).to_arrow_table()
     staging.write(unit, "removed", rows)
     return {"compared": compared, "removed": rows.num_rows}
@@ -68,8 +73,11 @@ def find_candidates(connection: duckdb.DuckDBPyConnection, config: Config, sourc
     return int(pairs)
 
 
-def remove(connection: duckdb.DuckDBPyConnection, threshold: float) -> None:
-    """Make the table ``removed`` (place, kept, jaccard) out of ``candidate_pairs`` and ``shingles``."""
+def remove(connection: duckdb.DuckDBPyConnection, threshold: float, progress: "tqdm[NoReturn]") -> None:
+    """Make the table ``removed`` (place, kept, jaccard) out of ``candidate_pairs`` and ``shingles``.
+
+    ``progress`` counts the pairs that were compared; of the others a row was removed before their turn.
+    """
     connection.execute("create temporary table removed (place integer, kept integer, jaccard double)")
     for pairs in ("leading_pairs", "open_pairs"):
         sql.materialize(connection, "compared_pairs", f"deduplication/{pairs}")
@@ -77,6 +85,8 @@ def remove(connection: duckdb.DuckDBPyConnection, threshold: float) -> None:
         gone = pa.array(_is_decisive(near["first"].to_pylist(), near["second"].to_pylist()), pa.bool_())
         connection.register("decisive", near.filter(gone))
         connection.execute("insert into removed select second, first, jaccard from decisive")
+        [(compared,)] = connection.sql("select count(*) from compared_pairs").fetchall()
+        progress.update(compared)
 
 
 def _is_decisive(first: Iterable[int], second: Iterable[int]) -> list[bool]:

@@ -32,16 +32,14 @@ def sign(config: Config, lake: Lake, staging: Staging, source: str, unit: str) -
             {"source": source, "scheme": minhash.scheme},
         )
         [(total,)] = connection.sql("select count(*) from wanted").fetchall()
-        texts = connection.sql(
-            f"select instruction_id, array_to_string(words, ' ') as text from ({sql.load('instructions/words')})"
-        ).to_arrow_reader(MOST_ROWS)
+        texts = sql.run(connection, "instructions/words").to_arrow_reader(MOST_ROWS)
         with tqdm(desc=f"sign {source}", total=total, unit=" instructions", disable=None) as progress:
             for number, batch in enumerate(_ahead(texts)):
                 rows = {
                     "instruction_id": batch["instruction_id"],
                     "source": pa.repeat(source, len(batch)),
                     "scheme": pa.repeat(minhash.scheme, len(batch)),
-                    "bands": minhash.signatures(text.split() for text in batch["text"].to_pylist()),
+                    "bands": minhash.signatures(batch["words"]),
                     "created_at": pa.repeat(pa.scalar(now, pa.timestamp("us", "UTC")), len(batch)),
                 }
                 staging.write(unit, f"{number:06d}", pa.table(rows))

@@ -4,6 +4,12 @@
 -- Params:  $shingle (words of a run).
 -- Method:  the distinct runs of $shingle words, each as a 64-bit hash that means something in this query alone; a shorter text is
 --          one run. Runs grow by a word at a time, all runs of a text together.
+with hashed as (
+    -- Distinct for the threads: what a few row groups give is one thread's work, what an aggregate gives is everyone's.
+    select distinct place, list_transform(words, lambda word: hash(word)) as words
+    from words
+    inner join colliding using (instruction_id)
+)
 select
     place,
     list_distinct(
@@ -13,10 +19,9 @@ select
             list_reduce(
                 range(2, $shingle::bigint + 1),
                 lambda runs, next: list_transform(list_zip(runs, words[next:], true), lambda pair: hash(pair)),
-                list_transform(words, lambda word: hash(word))
+                words
             )
         )
     ) as hashes
-from words
-inner join colliding using (instruction_id)
+from hashed
 order by place

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from tqdm import tqdm
 
 from arena_etl.instructions.near_duplicates import remove
 from arena_etl.lake import sql
@@ -187,5 +188,5 @@ def test_the_first_of_a_chain_stays() -> None:
             "create table shingles as from (values (1, [1, 2, 3, 4]), (2, [2, 3, 4, 5]), (3, [3, 4, 5, 6]), (4, [4, 5, 6, 7]), "
             "(5, [1, 2]), (6, [2, 3])) texts(place, hashes)"
         )
-        remove(connection, 0.6)
+        remove(connection, 0.6, tqdm(disable=True))
         assert connection.sql("from removed order by place").fetchall() == [(2, 1, 0.6), (4, 3, 0.6)]

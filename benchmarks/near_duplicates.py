@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import duckdb
+import ingest
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -227,7 +228,11 @@ SIDES = {"ours": ours, "datasketch": datasketch, "exact": exact}
 def lake_of(root: str) -> Config:
     names = ("synthetic", "tonight", "tonight-too")
     return configuration.load(
-        flags={"root": root, "sources": [{"name": name, "path": "none", "license": "CC0-1.0"} for name in names]}
+        flags={
+            "root": root,
+            "sources": [{"name": name, "path": "none", "license": "CC0-1.0"} for name in names],
+            "decontamination": {"neighbours": 0},  # no row is embedded
+        }
     )
 
 
@@ -277,26 +282,29 @@ def increment(
 ) -> None:
     """Seconds of a night's 30,000 new instructions, per step, over lakes of growing size, and the bytes of a signature.
 
-    Old signatures are drawn at random instead of made from the texts: what they cost is to be read and joined.
+    Every step of `arena-etl ingest` but embeddings, with its audit. Old signatures are drawn at random instead of made from
+    the texts: what they cost is to be read and joined.
     """
     results = []
     for size in lakes:
         with tempfile.TemporaryDirectory() as folder:
-            config = lake_of(f"{folder}/lake")
-            now = datetime.now(UTC)
-            fill(config, synthetic(size), "synthetic", now - timedelta(days=1))
-            sign_at_random(config, now - timedelta(days=1))
-            result: dict[str, Any] = {"lake": size, "night": fill(config, synthetic(NIGHT, seed=1), "tonight", now)}
-            for name in ("sign", "decontaminate", "deduplicate"):
-                timing = Timing()
-                settle(config, name, "tonight")
-                timing.stop()
-                result[name] = timing.found()
+            file, root = Path(folder) / "pool.jsonl", Path(folder) / "lake"
+            ingest.write(file, 100)
+            ingest.chain(file, Path(folder) / "small")  # imports
+            config = lake_of(str(root))
+            now = datetime.now(UTC) - timedelta(days=1)
+            fill(config, synthetic(size), "synthetic", now)
+            sign_at_random(config, now)
+            ingest.write(file, NIGHT)
+            timing = Timing()
+            steps = {name: value for name, value in ingest.chain(file, root).items() if name.endswith(" s")}
+            timing.stop()
             files = Lake.open(config).files("signatures")
-            result["signature_bytes"] = round(sum(Path(file).stat().st_size for file in files) / (size + NIGHT))
-            results.append(result)
-            sys.stderr.write(json.dumps(result) + "\n")
-    sys.stdout.write(json.dumps(results, indent=1) + "\n")
+            stored = round(sum(Path(each).stat().st_size for each in files) / (size + NIGHT))
+            results.append({"lake": size, "signature_bytes": stored, "all": timing.found(), **steps})
+            sys.stderr.write(json.dumps(results[-1]) + "\n")
+    ratio = round(results[-1]["all"]["seconds"] / results[0]["all"]["seconds"], 2)
+    sys.stdout.write(json.dumps({"lakes": results, "ratio": ratio}, indent=1) + "\n")
 
 
 def sign_at_random(config: Config, now: datetime) -> None:

@@ -322,17 +322,16 @@ class Lake:
         declared = partition.declaration
         if not declared.unique:
             return rows
-        key = ", ".join(f'"{column}"' for column in declared.unique)
+        key = "using (" + ", ".join(f'"{column}"' for column in declared.unique) + ")"
         with self.connect([declared.name]) as connection:
             connection.register("batch", rows)
             if declared.append:
                 fresh: pa.Table = connection.sql(
-                    f'select * from batch where ({key}) not in (select ({key}) from "{declared.name}")'
+                    f'select * from batch anti join "{declared.name}" {key}'
                 ).to_arrow_table()
                 return fresh.cast(rows.schema)
             [(double,)] = connection.sql(
-                f"select count(*) from batch where ({key}) in "
-                f'(select ({key}) from "{declared.name}" where not ({partition.predicate}))'
+                f'select count(*) from batch semi join (from "{declared.name}" where not ({partition.predicate})) {key}'
             ).fetchall()
         if double:
             raise ArenaError(

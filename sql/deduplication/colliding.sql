@@ -5,59 +5,64 @@
 -- Method:  fresh are the new signatures of the source and, where it is a test set, all of its items; they are held against
 --          all others of the scheme. A row collides when another one has an equal band at the same place and one of the two
 --          is fresh. What was removed before is neither removed again nor a reason to remove another, unless it became a
---          test item since. `place` is the order of precedence: test items, then what the lake has, then the fresh rows by
+--          test item since; who collides with such a row only stays here, in no pair. Of the lake each signature is read once, and a
+--          row that shares a band is carried along: reading it again would take a third of the scan. `place` is the order of precedence: test items, then what the lake has, then the fresh rows by
 --          instruction_id, a hash, so that the order of arrival does not matter. `neighbour` is the order of the signatures:
 --          the more alike, the closer.
-with kept as not materialized (
+with signed as not materialized (
     select
         instruction_id,
         source,
         bands,
-        (source = $source and ($since is null or created_at > make_timestamptz($since)))
-        or instruction_id in (select instruction_id from test_items where benchmark = $source) as fresh
+        source = $source and ($since is null or created_at > make_timestamptz($since)) as is_new
     from signatures
-    where
-        scheme = $scheme
-        and (
-            instruction_id not in (select instruction_id from near_duplicates)
-            or instruction_id in (select instruction_id from test_items)
-        )
+    where scheme = $scheme
+),
+fresh as materialized (
+    select instruction_id, source, bands
+    from signed
+    where is_new
+    union all
+    select instruction_id, source, bands
+    from signed
+    semi join (from test_items where benchmark = $source) as items using (instruction_id)
+    where not is_new
 ),
 fresh_bands as not materialized (
     select instruction_id, generate_subscripts(bands, 1) as band, unnest(bands) as hash
-    from kept
-    where fresh
+    from fresh
 ),
-fresh_buckets as (
+buckets as (
     select band, hash, count(*) as n
     from fresh_bands
     group by band, hash
 ),
 other_bands as not materialized (
-    select instruction_id, generate_subscripts(bands, 1) as band, unnest(bands) as hash
-    from kept
-    where not fresh
+    select instruction_id, source, bands, generate_subscripts(bands, 1) as band, unnest(bands) as hash
+    from signed
+    where not is_new
 ),
 met as (
-    select instruction_id, band, hash
+    select *
     from other_bands
-    semi join fresh_buckets using (band, hash)
+    semi join buckets using (band, hash)
+    where instruction_id not in (select instruction_id from fresh)
 ),
 shared as (
     select band, hash
-    from fresh_buckets
+    from buckets
     where n > 1
     union
     select band, hash
     from met
 ),
 chosen as (
-    select instruction_id
+    select distinct instruction_id, source, bands, false as fresh
     from met
-    union
-    select instruction_id
-    from fresh_bands
-    semi join shared using (band, hash)
+    union all
+    select instruction_id, source, bands, true as fresh
+    from fresh
+    where instruction_id in (select instruction_id from fresh_bands semi join shared using (band, hash))
 )
 select
     row_number() over (
@@ -69,6 +74,8 @@ select
     instruction_id in (select instruction_id from test_items) as is_test,
     fresh,
     bands
-from kept
-where instruction_id in (select instruction_id from chosen)
+from chosen
+where
+    instruction_id not in (select instruction_id from near_duplicates)
+    or instruction_id in (select instruction_id from test_items)
 order by place

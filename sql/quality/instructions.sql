@@ -6,30 +6,31 @@
 --   data under one id and a test item under another, the batch and the lake together. repeated_share: conversations that differ from another
 --   one of the batch in such trifles only. Shares need 20 rows.
 -- Source: none; near duplicates have steps of their own.
-with texts as (
-    select
-        instruction_id,
-        split = 'train' as trained,
-        hash(regexp_replace(lower(array_to_string([turn.content for turn in conversation], ' ')), '[^\pL\pN]+', '', 'g')) as text_hash,
-        true as fresh,
-        category,
-        language,
-        len(conversation) as turns
-    from staged_instructions as batch
-    union all
-    select
-        instruction_id,
-        split = 'train' as trained,
-        hash(regexp_replace(lower(array_to_string([turn.content for turn in conversation], ' ')), '[^\pL\pN]+', '', 'g')) as text_hash,
-        false as fresh,
-        category,
-        language,
-        len(conversation) as turns
+with conversations as (
+    select *, true as fresh
+    from staged_instructions
+    union all by name
+    -- Only the other side of the split can hold copies: of a large lake that is the small test set, as a rule, and two
+    -- branches let the reader pass over files of the one side.
+    select *, false as fresh
     from instructions
-    where
-        -- Only the other side of the split can hold copies: of a large lake that is the small test set, as a rule.
-        (split = 'train') in (select batch.split <> 'train' from staged_instructions as batch)
-        and instruction_id not in (select batch.instruction_id from staged_instructions as batch)
+    where split <> 'train' and (select bool_or(batch.split = 'train') from staged_instructions as batch)
+    union all by name
+    select *, false as fresh
+    from instructions
+    where split = 'train' and (select bool_or(batch.split <> 'train') from staged_instructions as batch)
+),
+
+texts as (
+    select
+        instruction_id,
+        split = 'train' as trained,
+        hash(regexp_replace(lower(array_to_string([turn.content for turn in conversation], ' ')), '[^\pL\pN]+', '', 'g')) as text_hash,
+        fresh,
+        category,
+        language
+    from conversations
+    where fresh or instruction_id not in (select batch.instruction_id from staged_instructions as batch)
 ),
 
 leaks as (

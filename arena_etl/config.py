@@ -423,7 +423,7 @@ class Decontamination(Section):
         5, ge=0, description="nearest training texts of every test item, by embedding, that may be removed (paper: 5)"
     )
     similarity: float = Field(
-        0.8, ge=-1, le=1, description="cosine similarity from which a nearest text is removed (paper: -1, all of them)"
+        0.7, ge=-1, le=1, description="cosine similarity from which a nearest text is removed (paper: -1, all of them)"
     )
 
     @model_validator(mode="after")

@@ -72,7 +72,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Parquet with source, instruction and input.")] = INSTRUCTIONS,
     background: Annotated[int, typer.Option(help="Other training instructions, at random; 0: all.")] = 5_000,
     items: Annotated[int, typer.Option(help="AlpacaEval prompts, at random; 0: all.")] = 0,
-    similarity: Annotated[float, typer.Option(help="See decontamination.similarity.")] = 0.8,
+    similarity: Annotated[float, typer.Option(help="See decontamination.similarity.")] = 0.7,
     neighbours: Annotated[int, typer.Option(help="See decontamination.neighbours; 0: no embeddings.")] = 5,
 ) -> None:
     """Print, per kind, the share of planted rows that are removed and by what, and the rest that is removed."""

@@ -4,7 +4,8 @@
 -- Params:  none.
 -- Method:  a row that was refused several times, under other rules, counts once: for the newest reason, and not at all once
 --          it is in. Contaminated rows that are near-duplicates too count as contaminated. `out` is what may be drawn or, of
---          a test set, fought on. `position` orders a source's steps; reasons of one step are in the order of their counts.
+--          a test set, fought on. A reason that took rows out at landing and later is one step. `position` orders a source's
+--          steps; reasons of one step are in the order of their counts.
 with refused as (
     select
         coalesce(key::json ->> 'source', if(json_valid(row), json_extract_string(row, '$.source'), null)) as source,
@@ -66,7 +67,7 @@ counts as (
 steps as (
     select source, 0 as position, 'in' as step, landed + refused_at_landing as rows from counts
     union all
-    select source, position, step, rows from losses
+    select source, min(position), step, sum(rows) from losses group by source, step
     union all
     select source, 3, 'pending', landed - refused - kept from counts where landed > refused + kept
     union all

@@ -92,8 +92,19 @@ class Airflow:
     def finished(self, dag: str, number: int) -> bool:
         """Whether so many runs of a DAG have succeeded. Raises RuntimeError when one failed."""
         if failed := self.runs(dag, "failed"):
-            raise RuntimeError(f"{dag}: {failed} failed; logs: {self.folder}")
+            raise RuntimeError(f"{dag}: {failed} failed:\n{self.ends(dag)}")
         return len(self.runs(dag, "success")) >= number
+
+    def ends(self, dag: str) -> str:
+        """The last words of every attempt of a DAG's failed tasks."""
+        tasks = self.ask(f"select run_id, task_id from task_instance where dag_id = '{dag}' and state = 'failed'")
+        logs = self.folder / "airflow" / "logs" / f"dag_id={dag}"
+        files = [
+            file for run, task in tasks for file in sorted((logs / f"run_id={run}" / f"task_id={task}").glob("*.log"))
+        ]
+        return (
+            "\n".join(f"{file}:\n{file.read_text(encoding='utf-8')[-4000:]}" for file in files) or f"no log of {tasks}"
+        )
 
     def service(self, name: str) -> Any:
         return service([sys.executable, "-m", "airflow", name], self.environment, self.folder / f"{name}.log")

@@ -116,7 +116,9 @@ class Nights:
         nightly.write_text(every_two_minutes(nightly.read_text(encoding="utf-8"), datetime.now(UTC)), encoding="utf-8")
 
     def configure(self, chosen: Mapping[str, Any]) -> None:
-        self.file.write_text(json.dumps(chosen), encoding="utf-8")  # JSON is YAML
+        draft = self.file.with_suffix(".draft")
+        draft.write_text(json.dumps(chosen), encoding="utf-8")  # JSON is YAML
+        draft.replace(self.file)  # whole or not at all: tasks read it meanwhile
         self.config = configuration.load(self.file)
 
     def person(self, *arguments: str) -> str:

@@ -131,19 +131,11 @@ def ours(root: str) -> tuple[Timing, set[Pair]]:
     ) as connection:
         connection.execute(f"create temporary table near_duplicates as {TABLES['near_duplicates'].empty_select()}")
         find_candidates(connection, config, "synthetic", None)
-        pairs = connection.execute(
-            """
-            with compared as (
-                select first, second, len(list_intersect(a.hashes, b.hashes)) as common, len(a.hashes) + len(b.hashes) as total
-                from candidate_pairs inner join shingles as a on a.place = first inner join shingles as b on b.place = second
-            )
-            select one.instruction_id, other.instruction_id
-            from compared
-            inner join colliding as one on one.place = first
-            inner join colliding as other on other.place = second
-            where common >= $threshold * (total - common)
-            """,
-            {"threshold": config.deduplication.threshold},
+        connection.execute("create view compared_pairs as from candidate_pairs")
+        sql.materialize(connection, "near", "deduplication/near_pairs", threshold=config.deduplication.threshold)
+        pairs = connection.sql(
+            "select one.instruction_id, other.instruction_id from near "
+            "inner join colliding as one on one.place = first inner join colliding as other on other.place = second"
         ).fetchall()
     return timing, {(min(pair), max(pair)) for pair in pairs}
 

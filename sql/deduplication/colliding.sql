@@ -5,10 +5,10 @@
 -- Method:  fresh are the new signatures of the source and, where it is a test set, all of its items; they are held against
 --          all others of the scheme. A row collides when another one has an equal band at the same place and one of the two
 --          is fresh. What was removed before is neither removed again nor a reason to remove another, unless it became a
---          test item since; who collides with such a row only stays here, in no pair. Of the lake each signature is read once, and a
---          row that shares a band is carried along: reading it again would take a third of the scan. `place` is the order of precedence: test items, then what the lake has, then the fresh rows by
---          instruction_id, a hash, so that the order of arrival does not matter. `neighbour` is the order of the signatures:
---          the more alike, the closer.
+--          test item since; who collides with such a row alone stays here, in no pair. Each signature of the lake is read once,
+--          and a row that shares a band is carried along: reading it again would take a third of the scan. `place` is the order
+--          of precedence: test items, then what the lake has, then the fresh rows by instruction_id, a hash, so that the order of
+--          arrival does not matter. `neighbour` is the order of the signatures: the more alike, the closer.
 with signed as not materialized (
     select
         instruction_id,

@@ -1,5 +1,6 @@
 """Airflow's own services on this machine."""
 
+import json
 import os
 import subprocess
 import sys
@@ -92,19 +93,24 @@ class Airflow:
     def finished(self, dag: str, number: int) -> bool:
         """Whether so many runs of a DAG have succeeded. Raises RuntimeError when one failed."""
         if failed := self.runs(dag, "failed"):
-            raise RuntimeError(f"{dag}: {failed} failed:\n{self.ends(dag)}")
+            raise RuntimeError(f"{dag}: {failed} failed:\n{self.faults(dag)}")
         return len(self.runs(dag, "success")) >= number
 
-    def ends(self, dag: str) -> str:
-        """The last words of every attempt of a DAG's failed tasks."""
+    def faults(self, dag: str) -> str:
+        """What every attempt of a DAG's failed tasks failed for."""
         tasks = self.ask(f"select run_id, task_id from task_instance where dag_id = '{dag}' and state = 'failed'")
         logs = self.folder / "airflow" / "logs" / f"dag_id={dag}"
-        files = [
-            file for run, task in tasks for file in sorted((logs / f"run_id={run}" / f"task_id={task}").glob("*.log"))
-        ]
-        return (
-            "\n".join(f"{file}:\n{file.read_text(encoding='utf-8')[-4000:]}" for file in files) or f"no log of {tasks}"
-        )
+        told = []
+        for run, task in tasks:
+            for file in sorted((logs / f"run_id={run}" / f"task_id={task}").rglob("*.log")):
+                entries = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+                causes = [
+                    f"{cause['exc_type']}: {cause['exc_value']}"
+                    for entry in entries
+                    for cause in entry.get("error_detail") or ()
+                ]
+                told.append(f"{run} {task} {file.name}: {causes or entries[-3:]}")
+        return "\n".join(told) or f"no log of {tasks}"
 
     def service(self, name: str) -> Any:
         return service([sys.executable, "-m", "airflow", name], self.environment, self.folder / f"{name}.log")

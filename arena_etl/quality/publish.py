@@ -35,18 +35,20 @@ def publish(step: Step, config: Config, lake: Lake, *keys: str, acceptance: Acce
     """
     staging = step.staging(config, lake, *keys)
     partition = staging.partition
+    began = time.monotonic()
+    units, finished = step.units(config, lake, *keys), staging.finished()
+    rows, rejects = staging.read(units), staging.rejects()
+    # Asked after the reading: another audit of the batch takes what was staged away when it has committed.
     if lake.fingerprint(partition) == staging.fingerprint:
         staging.clear()  # a run that was killed after its commit left it
         return {"table": partition.table, "unchanged": True}
-    units, finished = step.units(config, lake, *keys), staging.finished()
     if missing := [unit for unit in units if unit not in finished]:
         raise ArenaError(
             f"{partition.key}: {len(missing)} units of `{step.name}` are not done yet: {', '.join(missing[:5])}. Run them first."
         )
-    began = time.monotonic()
     released, exempt = quarantine.released(lake, partition)
-    staged = _with_released(staging.read(units), released, partition.declaration)
-    rejects = _still_rejected(staging.rejects(), exempt)
+    staged = _with_released(rows, released, partition.declaration)
+    rejects = _still_rejected(rejects, exempt)
     limit = config.quality.max_quarantine_share
     parameters = limits(config, lake, partition, staged)
     figures = measures.measure(config, lake, step.name, partition, staged)

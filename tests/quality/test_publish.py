@@ -220,3 +220,19 @@ def test_quarantine_verbs_list_show_and_release(ingested: Config) -> None:
     assert rows(ingested, "select count(*) from raw_instructions where source_id = 'bare'") == [(0,)]
     do(ingested, Lake.open(ingested), "land", "s")
     assert rows(ingested, "select count(*) from raw_instructions where source_id = 'bare'") == [(1,)]
+
+
+def test_of_two_audits_of_one_batch_the_second_changes_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed scheduler's audit may still be at work when its successor begins."""
+    made = step("verdicts", make.batch("verdicts"))
+    perform(made, config, Lake.open(config), *KEYS)
+    read = Staging.read
+
+    def overtaken(staging: Staging, units: Any = None) -> pa.Table:
+        monkeypatch.setattr(Staging, "read", read)
+        assert publish(made, config, Lake.open(config), *KEYS)["rows"]
+        return staging.read(units)
+
+    monkeypatch.setattr(Staging, "read", overtaken)
+    assert publish(made, config, Lake.open(config), *KEYS) == {"table": "verdicts", "unchanged": True}
+    assert rows(config, "select count(distinct audit_id) from quality_results") == [(1,)]

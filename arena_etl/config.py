@@ -417,20 +417,23 @@ class Decontamination(Section):
         13, ge=4, le=100, description="consecutive words that a training text must not share with a test item"
     )
     shortest: int = Field(
-        8, ge=4, description="words of a test item that is shorter than ngram and still must not occur as a whole"
+        8, ge=4, description="consecutive words that it must not share where they are `share` of the test item"
+    )
+    share: float = Field(
+        0.5, gt=0, le=1, description="part of a test item that a run of `shortest` to `ngram` words must be to count"
     )
     neighbours: int = Field(
         5, ge=0, description="nearest training texts of every test item, by embedding, that may be removed (paper: 5)"
     )
     similarity: float = Field(
-        0.7, ge=-1, le=1, description="cosine similarity from which a nearest text is removed (paper: -1, all of them)"
+        0.65, ge=-1, le=1, description="cosine similarity from which a nearest text is removed (paper: -1, all of them)"
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.shortest > self.ngram:
             raise ValueError(
-                f"shortest {self.shortest} is above ngram {self.ngram}: it is the rule for shorter test items"
+                f"shortest {self.shortest} is above ngram {self.ngram}: it is the rule for short test items"
             )
         return self
 

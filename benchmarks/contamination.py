@@ -1,14 +1,14 @@
 """Planted copies of AlpacaEval's prompts in real training data: which of them are found, how, and what else is removed.
 
-Near-duplicates (other case and punctuation, a politeness before and after, one word changed), copies inside a longer text, and
-paraphrases made by rule (other verbs and phrases, another frame). Needs the published instructions beside the project.
+By default near-duplicates (other case and punctuation, a politeness before and after) and paraphrases made by rule (other verbs
+and phrases). With ``--harder``: paraphrases in another frame, copies with one word changed, copies inside a longer text.
+Needs the published instructions beside the project.
 """
 
 import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,19 +22,21 @@ from arena_etl import config as configuration
 from arena_etl.config import Config, digest
 from arena_etl.lake.delta import Lake
 
+EXAMPLES = 10  # of copies that stay
 FRAME = (
     "The kitchen was quiet when the letter came. Somebody had written on the back of it: {} Nobody knew what to answer."
 )
 WORDS = {
     "write": "compose", "explain": "make clear", "describe": "give an account of", "list": "enumerate", "give": "provide",
     "create": "put together", "make": "prepare", "find": "look up", "tell": "let know", "suggest": "propose",
-    "summarize": "sum up", "generate": "produce", "help": "assist", "need": "require", "want": "would like", "best": "finest",
-    "good": "decent", "important": "significant", "difference": "distinction", "example": "instance", "examples": "instances",
-    "story": "tale", "people": "persons", "big": "large", "small": "little", "short": "brief", "about": "concerning",
-    "following": "below", "given": "provided", "use": "employ", "using": "employing", "how do i": "in what way can i",
-    "how can i": "by what means could i", "what is": "what exactly is", "what are": "which are", "can you": "could you",
-    "why": "for what reason", "some": "a few", "steps": "stages", "way": "method", "ways": "methods", "idea": "thought",
-    "ideas": "thoughts", "new": "novel", "name": "title", "question": "query", "answer": "reply", "sentence": "phrase",
+    "tell me": "let me know", "summarize": "sum up", "generate": "produce", "help": "assist", "need": "require",
+    "want": "would like", "best": "finest", "good": "decent", "important": "significant", "difference": "distinction",
+    "example": "instance", "examples": "instances", "story": "tale", "people": "persons", "big": "large", "small": "little",
+    "short": "brief", "about": "concerning", "following": "below", "given": "provided", "use": "employ", "using": "employing",
+    "how do i": "in what way can i", "how can i": "by what means could i", "what is": "what exactly is",
+    "what are": "which are", "can you": "could you", "why": "for what reason", "some": "a few", "steps": "stages",
+    "way": "method", "ways": "methods", "idea": "thought", "ideas": "thoughts", "new": "novel", "name": "title",
+    "question": "query", "answer": "reply", "sentence": "phrase",
 }  # fmt: skip
 
 
@@ -57,29 +59,38 @@ def inside(text: str) -> str:
 
 
 def paraphrase(text: str) -> str:
-    """Every word and phrase of the list in other words, in another frame."""
+    """Every word and phrase of the list in other words."""
     known = "|".join(sorted(map(re.escape, WORDS), key=len, reverse=True))
-    other = re.sub(rf"\b({known})\b", lambda found: WORDS[found.group().lower()], text, flags=re.IGNORECASE)
+    return re.sub(rf"\b({known})\b", lambda found: WORDS[found.group().lower()], text, flags=re.IGNORECASE)
+
+
+def framed(text: str) -> str:
+    other = paraphrase(text)
     return f"I have this request: {other[0].lower()}{other[1:]}"
 
 
-KINDS: dict[str, Callable[[str], str]] = {
-    f.__name__: f for f in (punctuation, politeness, one_word, inside, paraphrase)
-}
+PLANTED = (punctuation, politeness, paraphrase)
+HARDER = (framed, one_word, inside)
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Parquet with source, instruction and input.")] = INSTRUCTIONS,
     background: Annotated[int, typer.Option(help="Other training instructions, at random; 0: all.")] = 5_000,
     items: Annotated[int, typer.Option(help="AlpacaEval prompts, at random; 0: all.")] = 0,
-    similarity: Annotated[float, typer.Option(help="See decontamination.similarity.")] = 0.7,
+    similarity: Annotated[float, typer.Option(help="See decontamination.similarity.")] = 0.65,
     neighbours: Annotated[int, typer.Option(help="See decontamination.neighbours; 0: no embeddings.")] = 5,
+    harder: Annotated[
+        bool, typer.Option(help="Plant other copies: framed, with one word changed, inside a text.")
+    ] = False,
 ) -> None:
     """Print, per kind, the share of planted rows that are removed and by what, and the rest that is removed."""
     tests = texts(data, "source = 'alpaca_eval'", items)
     same = {identity(text) for text in tests}
     others = [text for text in texts(data, "source <> 'alpaca_eval'", background) if identity(text) not in same]
-    planted = {kind: [copy(text) for text in tests] for kind, copy in KINDS.items()}
+    planted = {
+        kind.__name__: [copy for text in tests if (copy := kind(text)) != text]
+        for kind in (HARDER if harder else PLANTED)
+    }
     with tempfile.TemporaryDirectory() as folder:
         names = ("train", "alpaca-eval")
         config = configuration.load(
@@ -134,8 +145,11 @@ def recall(config: Config, planted: dict[str, list[str]], others: list[str]) -> 
     result: dict[str, Any] = {}
     for kind, copies in [*planted.items(), ("background", others)]:
         ids = {identity(text) for text in copies}
+        left = [text for text in copies if identity(text) not in removed]
         share = {way: round(len(ids & found) / len(ids), 4) for way, found in sorted(ways.items())}
-        result[kind] = {"removed": round(len(ids & removed) / len(ids), 4), **share}
+        result[kind] = {"rows": len(ids), "removed": round(len(ids & removed) / len(ids), 4), **share}
+        if kind != "background":
+            result[kind]["left"] = left[:EXAMPLES]
     return {"found": result}
 
 

@@ -330,6 +330,91 @@ def bullets(rng: random.Random, n: int) -> Task:
     return Task(place, prompt, "\n".join(f"- {item}" for item in items[:k]), {"type": "all_of", "checkers": checks})
 
 
+OPPOSITES = {
+    "hot": "cold",
+    "early": "late",
+    "empty": "full",
+    "open": "closed",
+    "wet": "dry",
+    "loud": "quiet",
+    "deep": "shallow",
+    "sweet": "bitter",
+}
+
+
+def opposite(rng: random.Random, n: int) -> Task:
+    word, answer = tuple(OPPOSITES.items())[n - 1]
+    return Task(word, f"Which word means the opposite of {word}? One word, please.", answer, exact(answer))
+
+
+def tickets(rng: random.Random, n: int) -> Task:
+    child, adult, children, adults = rng.randint(2, 3), rng.randint(4, 6), rng.randint(1, 3), rng.randint(2, 3)
+    total = child * children + adult * adults
+    family = f"{adults} adults and {children} {'child' if children == 1 else 'children'}"
+    prompt = f"You are a ticket machine: children pay {child} euros, adults {adult}. Say the total for {family}, as a number."
+    return Task((child, adult, children, adults), prompt, str(total), number(total))
+
+
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
+
+def weekday(rng: random.Random, n: int) -> Task:
+    today, later = rng.randrange(len(DAYS)), rng.randint(2, 5)
+    answer = DAYS[(today + later) % len(DAYS)]
+    checker = contains(answer, {*DAYS} - {DAYS[today]})
+    return Task((today, later), f"If today is {DAYS[today]}, which day comes in {later} days?", answer, checker)
+
+
+def sequence(rng: random.Random, n: int) -> Task:
+    start, step = rng.randint(1, 6), rng.randint(2, 9)
+    shown = ", ".join(str(start + step * place) for place in range(4))
+    answer = start + step * 4
+    return Task((start, step), f"Which number follows? {shown}", str(answer), number(answer, only=False))
+
+
+def expression(rng: random.Random, n: int) -> Task:
+    a, b = rng.randint(10, 40), rng.randint(3, 7)
+    sign, answer = ("%", a % b) if n % 2 else ("//", a // b)
+    return Task((sign, a, b), f"Evaluate in Python: {a} {sign} {b}", str(answer), number(answer, only=False))
+
+
+def closing(rng: random.Random, n: int) -> Task:
+    hours = [(day, rng.randint(8, 10), rng.randint(15, 19)) for day in rng.sample(DAYS, 3)]
+    day, _, end = hours[n % 3]
+    table = "; ".join(f"{name} {opens}-{closes}" for name, opens, closes in hours)
+    return Task(tuple(hours), f"Hours: {table}. When do they close on {day}?", f"At {end}.", number(end, only=False))
+
+
+PLANETS = ["Mercury", "Venus", "Earth", "Mars", "Jupiter", "Saturn", "Uranus", "Neptune"]  # from the Sun outwards
+
+
+def planet(rng: random.Random, n: int) -> Task:
+    one, two = rng.sample(range(len(PLANETS)), 2)
+    which, place = ("nearer to", min(one, two)) if n % 2 else ("farther from", max(one, two))
+    pair = [PLANETS[one], PLANETS[two]]
+    prompt = f"{pair[0]} or {pair[1]}: name the planet {which} the Sun."
+    return Task((one, two), prompt, PLANETS[place], contains(PLANETS[place], pair))
+
+
+COUNTRIES = {
+    "Oslo": "Norway",
+    "Lima": "Peru",
+    "Cairo": "Egypt",
+    "Porto": "Portugal",
+    "Turin": "Italy",
+    "Kyoto": "Japan",
+    "Accra": "Ghana",
+    "Bern": "Switzerland",
+}
+
+
+def country(rng: random.Random, n: int) -> Task:
+    city, answer = tuple(COUNTRIES.items())[n - 1]
+    return Task(
+        city, f"{city} is a city of which country?", f"{city} is in {answer}.", contains(answer, COUNTRIES.values())
+    )
+
+
 FAMILIES = (
     Family("arithmetic", "math", 1, 2, arithmetic),
     Family("story", "math", 2, 2, story),
@@ -349,6 +434,15 @@ FAMILIES = (
     Family("artist", "humanities", 2, 2, artist),
     Family("dating", "humanities", 3, 1, dating),
     Family("bullets", "humanities", 3, 1, bullets),
+    # Unlike anything in the test set: decontamination leaves them.
+    Family("opposite", "writing", 2, 0, opposite),
+    Family("tickets", "roleplay", 4, 0, tickets),
+    Family("weekday", "reasoning", 3, 0, weekday),
+    Family("sequence", "math", 2, 0, sequence),
+    Family("expression", "coding", 4, 0, expression),
+    Family("closing", "extraction", 2, 0, closing),
+    Family("planet", "stem", 2, 0, planet),
+    Family("country", "humanities", 1, 0, country),
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from arena_etl.config import Config
+from arena_etl.config import Config, Decontamination
 from arena_etl.instructions.fresh import seen_until
 from arena_etl.instructions.neighbours import find_neighbours
 from arena_etl.instructions.preparation import BATCH, clean_batch
@@ -60,7 +60,7 @@ def _stage_evidence(
         )
         sql.materialize(connection, "subjects", "decontamination/subjects", source=source, since=since)
         sql.materialize(connection, "items", "decontamination/items", source=source)
-        _find_shared_runs(connection, settings.ngram, settings.shortest)
+        _find_shared_runs(connection, settings)
         find_neighbours(connection, config, source)
         rows = sql.run(connection, "decontamination/evidence", now=datetime.now(UTC)).to_arrow_table()
         [(examined,)] = connection.sql("select count(*) from subjects").fetchall()
@@ -68,16 +68,17 @@ def _stage_evidence(
     return {"examined": examined, "contaminated": len(rows["instruction_id"].unique())}
 
 
-def _find_shared_runs(connection: duckdb.DuckDBPyConnection, ngram: int, shortest: int) -> None:
+def _find_shared_runs(connection: duckdb.DuckDBPyConnection, settings: Decontamination) -> None:
     """Make the table ``shared_runs``. Training texts are read in a stream, and once more where they may overlap."""
     want = "create or replace temporary table wanted as select distinct instruction_id from"
     connection.execute(f"{want} items")
     sql.materialize(connection, "test_words", "instructions/words")
     connection.execute(f"{want} subjects")
     connection.execute(f"create temporary view words as {sql.load('instructions/words')}")
-    sql.materialize(connection, "alignments", "decontamination/alignments", ngram=ngram, shortest=shortest)
+    limits = {"ngram": settings.ngram, "shortest": settings.shortest, "share": settings.share}
+    sql.materialize(connection, "alignments", "decontamination/alignments", **limits)
     connection.execute(f"{want} alignments")
-    sql.materialize(connection, "shared_runs", "decontamination/shared_runs", ngram=ngram)
+    sql.materialize(connection, "shared_runs", "decontamination/shared_runs")
 
 
 def _inputs(config: Config, lake: Lake, source: str, batch: int) -> Any:

@@ -1,15 +1,13 @@
 -- Purpose: the training instructions that share a run of words with a test item.
 -- Grain:   one row per (instruction, test item).
 -- Inputs:  alignments, words (of the aligned training instructions), test_words (instruction_id, words).
--- Params:  $ngram.
--- Method:  along each alignment the two texts are compared word by word; the longest run of equal words must have $ngram of
---          them, or be the whole test item where that has fewer. n = 13, and 8 at the least: Brown et al. 2020,
---          arXiv 2005.14165, appendix C.
+-- Method:  along each alignment the two texts are compared word by word; the longest run of equal words must have as many as
+--          alignments.size asks for.
 with compared as (
     select
         alignments.instruction_id,
         alignments.test_id,
-        least(len(test_words.words), $ngram) as size,
+        alignments.size,
         list_zip(
             words.words[greatest(1, 1 + shift):], test_words.words[greatest(1, 1 - shift):], true
         ) as beside

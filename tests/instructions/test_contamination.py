@@ -22,7 +22,8 @@ from tests.instructions.test_near_duplicates import jaccard, text, variants
 
 ITEM = "Explain how a lighthouse keeper of old kept the lamp burning through a long winter storm, and what he ate."
 WITHIN = "Dear all! " + ITEM.upper() + " Then translate your text into Latin, " + text(1)
-APART = "Explain how a lighthouse keeper of old kept the lamp. " + text(2)
+HALF = "Explain how a lighthouse keeper of old kept the lamp. " + text(2)  # ten words of twenty
+LESS = "Explain how a lighthouse keeper of old kept the sheep. " + text(5)
 SHORT = "Name three rivers that flow into the sea"  # eight words
 SHORT_WITHIN = "First: name three rivers that flow into the sea. " + text(3)
 TINY = "Name three rivers"
@@ -30,12 +31,17 @@ TINY = "Name three rivers"
 
 @pytest.mark.parametrize("order", [("train", "bench"), ("bench", "train")])
 def test_a_shared_run_of_words_is_found_in_either_order(tmp_path: Path, order: tuple[str, ...]) -> None:
-    texts = {"train": [WITHIN, APART, SHORT_WITHIN, text(4), TINY + " of France"], "bench": [ITEM, SHORT, TINY]}
+    texts = {"train": [WITHIN, HALF, LESS, SHORT_WITHIN, text(4), TINY + " of France"], "bench": [ITEM, SHORT, TINY]}
     config = sources(tmp_path, {name: texts[name] for name in order}, tests=["bench"])
     ingest(config)
-    assert contaminated(config) == {(WITHIN, "ngram", ITEM), (SHORT_WITHIN, "ngram", SHORT)}
+    assert contaminated(config) == {
+        (WITHIN, "ngram", ITEM),
+        (HALF, "ngram", ITEM),
+        (SHORT_WITHIN, "ngram", SHORT),
+    }
     assert rows(config, "select source, benchmark, overlap from contamination order by overlap") == [
         ("train", "bench", 8),
+        ("train", "bench", 10),
         ("train", "bench", 20),
     ]
 
@@ -82,8 +88,9 @@ def test_no_shared_run_is_missed_and_none_invented(tmp_path: Path, ngram: int) -
     )
     ingest(config)
 
-    def share(one: list[str], other: list[str]) -> bool:
-        runs = [{tuple(w[i : i + ngram]) for i in range(len(w) - ngram + 1)} for w in (one, other)]
+    def share(one: list[str], item: list[str]) -> bool:
+        size = min(ngram, len(item) // 2)
+        runs = [{tuple(w[i : i + size]) for i in range(len(w) - size + 1)} for w in (one, item)]
         return bool(runs[0] & runs[1])
 
     expected = {(t, "ngram", i) for t in train for i in items if share(t.split(), i.split())}

@@ -40,7 +40,7 @@ def test_ids_and_conversations_are_unique() -> None:
 
 
 def test_counts() -> None:
-    assert (len(TRAIN), len(TEST)) == (200, 40)
+    assert (len(TRAIN), len(TEST)) == (264, 40)
     assert sum("checker" not in row for row in TRAIN) <= len(TRAIN) / 4
     assert sum("checker" not in row for row in TEST) <= 8
     assert sum(len(row["conversation"]) > 1 for row in TRAIN + TEST) >= 12

@@ -126,7 +126,7 @@ INTERMEDIATES = {
     "subjects": "instruction_id VARCHAR, source VARCHAR, fresh BOOLEAN",
     "items": "instruction_id VARCHAR, benchmark VARCHAR",
     **dict.fromkeys(("words", "test_words"), "instruction_id VARCHAR, words VARCHAR[]"),
-    "alignments": "instruction_id VARCHAR, test_id VARCHAR, shift BIGINT",
+    "alignments": "instruction_id VARCHAR, test_id VARCHAR, shift BIGINT, size BIGINT",
     **dict.fromkeys(("similarities", "neighbours"), "instruction_id VARCHAR, test_id VARCHAR, similarity DOUBLE"),
     "shared_runs": "instruction_id VARCHAR, test_id VARCHAR, overlap INTEGER",
     # Both have the shape of the training sets that they become.

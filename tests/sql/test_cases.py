@@ -155,6 +155,7 @@ PARAMETERS = RATING_PARAMETERS | {
     "threshold": 0.7,
     "ngram": 13,
     "shortest": 8,
+    "share": 0.5,
     "neighbours": 5,
     "similarity": 0.8,
     "model": "encoder",

@@ -31,6 +31,7 @@ def report(
     arena-etl report --round 2026-01-31
     arena-etl report --site --output s3://my-bucket/arena-site
     """
+    from arena_etl.lake.releases import resolve
     from arena_etl.operations.status import newest_round
 
     if site and round_:
@@ -45,7 +46,8 @@ def report(
     else:
         from arena_etl.reports.report import write
 
-        written = write(config, lake, parse_round(round_) if round_ else newest_round(lake), as_of)
+        known = resolve(lake, as_of) if as_of else None
+        written = write(config, lake, parse_round(round_) if round_ else newest_round(lake, known), as_of)
     stdout.print(written, markup=False)
 
 
@@ -69,9 +71,11 @@ def plot(
     arena-etl plot rating-forest -o leaderboard.svg
     arena-etl plot consistency --reference lmsys.csv -o consistency.png
     """
+    from arena_etl.lake.releases import resolve
     from arena_etl.operations.status import newest_round
     from arena_etl.reports.plots import write
 
     config, lake = open_lake(create=False)
-    write(config, lake, name, output, parse_round(round_) if round_ else newest_round(lake), as_of, reference)
+    chosen = parse_round(round_) if round_ else newest_round(lake, resolve(lake, as_of))
+    write(config, lake, name, output, chosen, as_of, reference)
     stdout.print(f"wrote {output}", markup=False)

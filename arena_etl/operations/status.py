@@ -1,5 +1,6 @@
 """Where every round stands: which step of which stage is published, and what is released."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from arena_etl.config import Config
@@ -57,9 +58,9 @@ def status(config: Config, lake: Lake, round_: str | None = None) -> list[dict[s
     return entries
 
 
-def newest_round(lake: Lake) -> str:
-    """The newest round that was started. Raises InputError when there is none."""
-    with lake.connect(["slices"]) as connection:
+def newest_round(lake: Lake, versions: Mapping[str, int] | None = None) -> str:
+    """The newest round that was started, as far as these table versions know. Raises InputError when there is none."""
+    with lake.connect(["slices"], versions) as connection:
         [(newest,)] = connection.sql("select max(round) from slices").fetchall()
     if newest is None:
         raise InputError(f"lake {lake.storage.root}: no round yet. `arena-etl run --round today` makes the first.")

@@ -11,7 +11,7 @@ from arena_etl.errors import InputError
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.releases import release
 from arena_etl.reports.plots import CONSISTENCY, PLOTS, write
-from tests.reports.test_report import HOSTILE, ROUND, commit, configure, full_round
+from tests.reports.test_report import HOSTILE, ROUND, commit, configure, full_round, identity
 
 Plotted = tuple[Config, Lake]
 
@@ -72,3 +72,16 @@ def test_the_verb_draws_and_its_help_lists_every_plot(plotted: Plotted, tmp_path
     assert output.exists()
     listing = CliRunner().invoke(cli.app, ["plot", "--help"]).stdout
     assert [name for name in PLOTS if name not in listing] == []
+
+
+def test_a_round_at_work_does_not_hide_the_released_ones(tmp_path: Path) -> None:
+    config = configure(tmp_path)
+    lake = Lake.open(config)
+    commit(lake, full_round())
+    release(lake, config, ROUND, "tester", "nightly")
+    begun = {**full_round()["slices"][0], "round": "2026-01-02", "instruction_id": identity(9)}
+    commit(lake, {"slices": [begun]})
+    output = tmp_path / "forest.svg"
+    done = CliRunner().invoke(cli.app, ["--root", config.root, "plot", "rating-forest", "-o", str(output)])
+    assert done.exit_code == 0, done.output
+    assert f"round {ROUND}" in output.read_text()

@@ -19,9 +19,10 @@ from near_duplicates import Timing, fill, settle
 from published import INSTRUCTIONS
 
 from arena_etl import config as configuration
-from arena_etl.config import Config, digest
+from arena_etl.config import Config, Decontamination, digest
 from arena_etl.lake.delta import Lake
 
+DEFAULT = Decontamination()
 EXAMPLES = 10  # of copies that stay
 FRAME = (
     "The kitchen was quiet when the letter came. Somebody had written on the back of it: {} Nobody knew what to answer."
@@ -77,8 +78,10 @@ def main(
     data: Annotated[Path, typer.Option(help="Parquet with source, instruction and input.")] = INSTRUCTIONS,
     background: Annotated[int, typer.Option(help="Other training instructions, at random; 0: all.")] = 5_000,
     items: Annotated[int, typer.Option(help="AlpacaEval prompts, at random; 0: all.")] = 0,
-    similarity: Annotated[float, typer.Option(help="See decontamination.similarity.")] = 0.65,
-    neighbours: Annotated[int, typer.Option(help="See decontamination.neighbours; 0: no embeddings.")] = 5,
+    similarity: Annotated[float, typer.Option(help="See decontamination.similarity.")] = DEFAULT.similarity,
+    neighbours: Annotated[
+        int, typer.Option(help="See decontamination.neighbours; 0: no embeddings.")
+    ] = DEFAULT.neighbours,
     harder: Annotated[
         bool, typer.Option(help="Plant other copies: framed, with one word changed, inside a text.")
     ] = False,

@@ -20,9 +20,9 @@ from arena_etl import config as configuration
 from arena_etl.flywheel import do
 from arena_etl.lake.delta import Lake
 from arena_etl.lake.staging import staged
+from tests.shared_data import SHARED_DATA
 from tests.stub_openai import chat, serve
 
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
 BASELINE = "gpt4_1106_preview"
 MODELS = (

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import pytest
 
 from arena_etl.analytics.battle_files import open_files, tally, unusable
 from arena_etl.errors import InputError
-
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+from tests.shared_data import SHARED_DATA
 
 Row = dict[str, Any]
 

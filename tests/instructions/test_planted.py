@@ -1,15 +1,15 @@
 """Copies of a published test set in training data, as benchmarks/contamination.py plants them: none may stay."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.shared_data import SHARED_DATA
+
 PROJECT = Path(__file__).parents[2]
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", PROJECT.parent / "shared" / "data"))
 INSTRUCTIONS = SHARED_DATA / "instructions.parquet"
 
 

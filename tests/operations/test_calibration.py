@@ -1,7 +1,6 @@
 """Judge cards: the published figures of stored judges, what a run asks and keeps, and who gets to see the card."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from arena_etl.verdicts.calibration import find_judge
 from arena_etl.verdicts.judge import judge_id
 from arena_etl.verdicts.parse import Parsed
 from tests.quality import rows as make
+from tests.shared_data import SHARED_DATA
 
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data")) / "agreement"
+AGREEMENT = SHARED_DATA / "agreement"
 
 # Answers of one letter; the judge likes the alphabet's end best, and on "tie?" whatever comes first.
 PAIRS = [
@@ -76,7 +76,7 @@ def write(file: Path, lines: list[dict[str, Any]]) -> str:
 
 
 def published(name: str) -> str:
-    file = SHARED_DATA / name
+    file = AGREEMENT / name
     if not file.is_file():
         pytest.skip(f"{file} is absent: set SHARED_DATA to the folder of the published verdicts")
     return str(file)

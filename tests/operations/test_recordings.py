@@ -1,7 +1,6 @@
 """Recorded battles in the lake: what each published format becomes, and that nothing is doubled, lost or replaced."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from arena_etl.flywheel import do
 from arena_etl.lake.delta import Lake
 from arena_etl.operations.recordings import Recording, import_files
 from arena_etl.rounds import TRAINING, WIZARD_ARENA
+from tests.shared_data import SHARED_DATA
 
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 ROUND = "2026-01-05"
 
 

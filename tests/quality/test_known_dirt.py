@@ -1,7 +1,6 @@
 """What is wrong with published battles is found by the suites when they are imported."""
 
 import json
-import os
 from pathlib import Path
 
 import duckdb
@@ -11,8 +10,8 @@ from arena_etl import config as configuration
 from arena_etl.lake.delta import Lake
 from arena_etl.operations.recordings import Recording, import_files
 from arena_etl.quality.report import report
+from tests.shared_data import SHARED_DATA
 
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 ROUND = "2024-01-01"
 
 pytestmark = pytest.mark.skipif(

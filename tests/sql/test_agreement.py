@@ -1,19 +1,16 @@
 """sql/agreement/ against the figures that Arena Learning, MT-bench, LLMBar and PandaLM published."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
 from arena_etl.lake import sql
+from tests.shared_data import SHARED_DATA
 from tests.sql.harness import empty_lake
-
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 Row = tuple[str, float, float | None, float | None]
 

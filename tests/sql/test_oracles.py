@@ -2,10 +2,8 @@
 
 import hashlib
 import math
-import os
 import random
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,10 +14,10 @@ import pytest
 
 from arena_etl.lake import sql
 from arena_etl.ranking import draw_resamples, fit_bradley_terry
+from tests.shared_data import SHARED_DATA
 from tests.sql.harness import RATING_PARAMETERS, empty_lake
 
 WINNERS = {1.0: evalica.Winner.X, 0.0: evalica.Winner.Y, 0.5: evalica.Winner.Draw}
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 Battle = dict[str, Any]
 

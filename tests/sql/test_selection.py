@@ -1,10 +1,8 @@
 """The whole selection, from battles to a training set: against the rules written out in Python, and its properties."""
 
-import os
 import random
 from collections import defaultdict
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from arena_etl.lake import sql
+from tests.shared_data import SHARED_DATA
 from tests.sql.harness import empty_lake
 
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 RULES = ("sft", "pairs")
 STRATEGIES = ("threshold", "random", "length", "diversity", "difficulty", "margin")
 TARGET = "b"

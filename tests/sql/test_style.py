@@ -1,8 +1,6 @@
 """Style-controlled ratings against scipy's maximum of the documented likelihood, and against their own symmetries."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,9 +14,9 @@ from scipy.stats import spearmanr
 
 from arena_etl.lake import sql
 from arena_etl.ranking import fit_bradley_terry
+from tests.shared_data import SHARED_DATA
 from tests.sql.harness import RATING_PARAMETERS, empty_lake
 
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 FEATURES = ["length", "headers", "bold", "lists"]
 INPUTS = {
     "clusters": "resampling/clusters",

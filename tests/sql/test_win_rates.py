@@ -1,7 +1,5 @@
 """Win rates against AlpacaEval's published boards, evalica and scipy, and against their own symmetries."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,9 +13,9 @@ from scipy.special import expit, logit
 from scipy.stats import spearmanr
 
 from arena_etl.lake import sql
+from tests.shared_data import SHARED_DATA
 from tests.sql.harness import RATING_PARAMETERS, empty_lake
 
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 BASELINE = "m00"
 WINNERS = {1.0: evalica.Winner.X, 0.5: evalica.Winner.Draw, 0.0: evalica.Winner.Y}
 LOST = (1 - pl.col("score")).alias("score")  # what the other side scored

@@ -1,8 +1,6 @@
 """The published judge texts: labels are reproduced, and each text that names no choice is counted with its reason."""
 
-import os
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arena_etl.verdicts.formats import FORMATS, alpaca_ranking, alpaca_token, llmbar, pandalm, vicuna
-
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+from tests.shared_data import SHARED_DATA
 
 
 def _rows(query: str, file: str) -> list[tuple[Any, ...]]:

@@ -1,15 +1,12 @@
 """Steering text is flagged by name, ordinary text is not, and control tokens lose their power."""
 
-import os
 from collections import Counter
-from pathlib import Path
 
 import duckdb
 import pytest
 
 from arena_etl.verdicts.hostile import defuse, flags
-
-SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+from tests.shared_data import SHARED_DATA
 
 
 @pytest.mark.parametrize(
